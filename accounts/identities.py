@@ -1,0 +1,103 @@
+"""Agent identities: made, renamed in words, enabled and paused. Their filter mode is changed by contactrules."""
+
+import re
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from accounts.models import Identity, Organization
+from core.actor import Actor, Role
+from core.errors import Conflict, Invalid
+from core.texts import storable
+from events.record import record
+
+# Lower case letters, digits and hyphens, as in host names (contract/inkbox.md section 20, row 11).
+_HANDLE = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
+
+CHANGEABLE = {"display_name", "description", "imessage_enabled", "status"}
+
+
+class HandleUnavailable(Conflict):
+    """This agent handle is already taken; choose another."""
+
+    code = "handle_unavailable"
+
+
+class BadHandle(Invalid):
+    """A handle is 1 to 63 lower case letters, digits and hyphens, and begins and ends with a letter or digit."""
+
+    code = "bad_handle"
+
+
+def normal_handle(text: str) -> str:
+    """The handle that `text` means: without its @, in lower case; raises `BadHandle`."""
+    handle = text.strip().removeprefix("@").lower()
+    if not _HANDLE.fullmatch(handle):
+        raise BadHandle()
+    return handle
+
+
+def create_identity(
+    actor: Actor,
+    *,
+    organization: Organization,
+    handle: str,
+    display_name: str | None = None,
+    description: str | None = None,
+    imessage_enabled: bool = False,
+) -> Identity:
+    """A new identity; handles are unique over all organizations, deleted ones included.
+
+    Raises `Forbidden`, `BadHandle`, `HandleUnavailable`.
+    """
+    actor.require(Role.ADMIN)
+    handle = normal_handle(handle)
+    try:
+        with transaction.atomic():
+            identity = Identity.objects.create(
+                organization=organization,
+                handle=handle,
+                display_name=storable(display_name or handle),
+                description=None if description is None else storable(description),
+                imessage_enabled=imessage_enabled,
+            )
+            _record(actor, "identity.created", identity, {"handle": handle, "imessage_enabled": imessage_enabled})
+    except IntegrityError as taken:
+        raise HandleUnavailable(f"The agent handle '{handle}' is already taken; choose another.") from taken
+    return identity
+
+
+def update_identity(actor: Actor, identity: Identity, *, changes: dict[str, Any]) -> Identity:
+    """Change `display_name`, `description`, `imessage_enabled` or `status` (active, paused); absent ones stay.
+
+    A disabled or paused identity keeps its connections: nothing leaves, nothing is delivered, and what humans
+    write meanwhile is stored (architecture.md, section 10). Agents may change their own identity.
+    """
+    if not actor.is_agent:
+        actor.require(Role.ADMIN)
+    if unknown := changes.keys() - CHANGEABLE:
+        raise Invalid(f"These cannot be changed here: {', '.join(sorted(unknown))}.")
+    if changes.get("status", Identity.Status.ACTIVE) == Identity.Status.DELETED:
+        raise Invalid("An identity is deleted with DELETE, not by its status.")
+    with transaction.atomic():
+        identity = Identity.objects.select_for_update(no_key=True).get(pk=identity.pk)
+        before = {name: getattr(identity, name) for name in changes}
+        if changes and changes != before:
+            for name, value in changes.items():
+                setattr(identity, name, value)
+            identity.updated_at = timezone.now()
+            identity.save(update_fields=[*changes, "updated_at"])
+            _record(actor, "identity.updated", identity, {"before": before, "after": changes})
+    return identity
+
+
+def _record(actor: Actor, type: str, identity: Identity, data: dict[str, Any]) -> None:
+    record(
+        actor,
+        type,
+        organization_id=identity.organization_id,
+        identity_id=identity.id,
+        subject_id=identity.id,
+        data=data,
+    )

@@ -1,0 +1,98 @@
+"""API keys: made, shown once, recognised."""
+
+import binascii
+import re
+import uuid
+from datetime import timedelta
+
+from django.db import transaction
+from django.utils import timezone
+
+from accounts.models import ApiKey, Identity, Organization
+from core import secrets
+from core.actor import Actor, Role
+from core.errors import Forbidden, Unauthenticated
+from core.texts import storable
+from events.record import record
+
+# A secret is 192 random bits and eight hex digits of CRC32, so that a scanner can tell a key from noise
+# and a mistyped one is refused without a query (reliability.md, J1).
+_KEY = re.compile(r"(ApiKey_[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.([A-Za-z0-9_-]{32})([0-9a-f]{8})", re.ASCII)
+
+# `last_used_at` is written at most so often: it must not cost every request a write.
+_USE_NOTED_EVERY = timedelta(minutes=1)
+
+
+class BadKey(Unauthenticated):
+    """The API key is missing, malformed, unknown, expired or revoked."""
+
+
+def create_key(
+    actor: Actor, *, organization: Organization, identity: Identity | None, label: str, description: str | None = None
+) -> tuple[ApiKey, str]:
+    """A new key and its full text, which is shown this once. Without an identity it is an admin key.
+
+    Raises `Forbidden` unless the actor is an admin; only people may make admin keys (contract/inkbox.md section 2).
+    """
+    actor.require(Role.ADMIN)
+    if identity is None and actor.kind == "api_key":
+        raise Forbidden("An API key can only create keys that are scoped to an identity; pass scoped_identity_id.")
+    key_id, secret = f"ApiKey_{uuid.uuid4()}", _new_secret()
+    with transaction.atomic():
+        key = ApiKey.objects.create(
+            id=key_id,
+            organization=organization,
+            identity=identity,
+            label=storable(label),
+            description=description,
+            secret_digest=secrets.digest(secret),
+            last4=secret[-4:],
+            created_by=actor.id,
+            creator_type="agent" if actor.is_agent else "human",
+        )
+        record(
+            actor,
+            "api_key.created",
+            organization_id=organization.id,
+            identity_id=identity.id if identity else None,
+            subject_id=key.id,
+            data={"label": label, "scoped": identity is not None},
+        )
+    return key, f"{key_id}.{secret}"
+
+
+def authenticate(text: str) -> ApiKey:
+    """The usable key whose full text this is; raises `BadKey` for anything else, the same for every reason."""
+    match = _KEY.fullmatch(text)
+    if not match or _checksum(match[2]) != match[3]:
+        raise BadKey()
+    key = ApiKey.objects.usable().select_related("identity").filter(pk=match[1]).first()
+    if key is None or not secrets.matches(match[2] + match[3], key.secret_digest):
+        raise BadKey()
+    if key.identity and key.identity.status == Identity.Status.DELETED:
+        raise BadKey()
+    now = timezone.now()
+    if key.last_used_at is None or now - key.last_used_at > _USE_NOTED_EVERY:
+        ApiKey.objects.filter(pk=key.pk).update(last_used_at=now)
+    return key
+
+
+def actor_of(key: ApiKey) -> Actor:
+    """As whom the holder of this key acts."""
+    return Actor(
+        role=Role.AGENT if key.identity_id else Role.ADMIN,
+        kind="api_key",
+        id=key.id,
+        label=key.label,
+        organization_id=key.organization_id,
+        identity_id=key.identity_id,
+    )
+
+
+def _new_secret() -> str:
+    random = secrets.new_token(24)
+    return random + _checksum(random)
+
+
+def _checksum(random: str) -> str:
+    return f"{binascii.crc32(random.encode()):08x}"

@@ -1,0 +1,244 @@
+"""Settings of the installation, read from the environment; a wrong value stops the start with a sentence.
+
+Every variable is listed in `docs/reference/settings.md`. Secrets may also come from files: `NAME_FILE`.
+"""
+
+import json
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+from cordboard import postgres
+
+env = environ.FileAwareEnv()
+BASE_DIR = Path(__file__).resolve().parent.parent
+DATA_DIR = Path(env.str("CORDBOARD_DATA", default=str(BASE_DIR / "var"))).resolve()
+
+
+def _data_file(name: str) -> str:
+    """What `bin/run` left in the data folder, or nothing."""
+    path = DATA_DIR / name
+    return path.read_text().strip() if path.is_file() else ""
+
+
+def _simulator_file() -> dict[str, str]:
+    text = _data_file("simulator.json")
+    return dict(json.loads(text)) if text else {}
+
+
+# --- The installation
+
+DEVELOPMENT = env.bool("CORDBOARD_DEVELOPMENT", default=False)
+DEBUG = False
+SECRET_KEY = env.str("CORDBOARD_SECRET_KEY", default="") or _data_file("secret_key")
+if not SECRET_KEY:
+    raise ImproperlyConfigured(
+        "Set CORDBOARD_SECRET_KEY to a long random text, or start with bin/run, which makes one in the data folder."
+    )
+SECRET_KEY_FALLBACKS = env.list("CORDBOARD_OLD_SECRET_KEYS", default=[])
+
+BASE_URL = env.str("CORDBOARD_BASE_URL", default=f"http://127.0.0.1:{env.int('CORDBOARD_PORT', default=8000)}").rstrip("/")
+_base = urlsplit(BASE_URL)
+if _base.scheme not in {"http", "https"} or not _base.hostname:
+    raise ImproperlyConfigured(f"CORDBOARD_BASE_URL must look like https://cordboard.example.com, not {BASE_URL!r}.")
+HTTPS = _base.scheme == "https"
+ALLOWED_HOSTS = env.list("CORDBOARD_ALLOWED_HOSTS", default=[_base.hostname, "127.0.0.1", "localhost"])
+CSRF_TRUSTED_ORIGINS = [f"{_base.scheme}://{_base.netloc}"]
+
+WEB_THREADS = env.int("CORDBOARD_WEB_THREADS", default=8)
+WORKER_CONCURRENCY = env.int("CORDBOARD_WORKER_CONCURRENCY", default=16)
+
+# --- Applications
+
+INSTALLED_APPS = [
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.postgres",
+    "django.contrib.humanize",
+    "procrastinate.contrib.django",
+    "channels",
+    "django_htmx",
+    "accounts",
+    "events",
+    "lines",
+    "contactrules",
+    "imessage",
+    "api",
+    "console",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "django.contrib.admin",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+]
+
+ROOT_URLCONF = "cordboard.urls"
+APPEND_SLASH = False
+ASGI_APPLICATION = "cordboard.asgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+# --- PostgreSQL: DATABASE_URL, or the private server in the data folder
+
+DATABASE_URL = env.str("DATABASE_URL", default="") or postgres.url(DATA_DIR)
+_database = environ.Env.db_url_config(DATABASE_URL)
+if _database["ENGINE"] != "django.db.backends.postgresql":
+    raise ImproperlyConfigured("DATABASE_URL must name a PostgreSQL database: postgres://user:password@host/name.")
+DATABASES = {
+    "default": _database
+    | {
+        # Persistent connections, one per web thread; a checked one survives a restart of the server.
+        "CONN_MAX_AGE": None,
+        "CONN_HEALTH_CHECKS": True,
+        "OPTIONS": {"connect_timeout": 3, "application_name": "cordboard", **_database.get("OPTIONS", {})},
+    }
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- Jobs
+
+PROCRASTINATE_AUTODISCOVER_MODULE_NAME = "jobs"
+PROCRASTINATE_IMPORT_PATHS = ["cordboard.jobs"]
+
+# Seconds after which an unknown outcome is looked up again (contract/lines.md 2.7).
+FIND_SENT_WAITS = [float(wait) for wait in env.list("CORDBOARD_FIND_SENT_WAITS", default=["5", "30", "125"])]
+
+# --- Live pages
+
+CHANNEL_LAYER_URL = env.str("CHANNEL_LAYER_URL", default="")
+CHANNEL_LAYERS = {
+    "default": {
+        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "CONFIG": {"hosts": [CHANNEL_LAYER_URL]},
+    }
+    if CHANNEL_LAYER_URL
+    else {"BACKEND": "channels.layers.InMemoryChannelLayer", "CONFIG": {"capacity": 1000}}
+}
+
+# --- The simulated phone network
+
+_simulator = _simulator_file()
+SIMULATOR_URL = env.str("SIMULATOR_URL", default=_simulator.get("url", ""))
+SIMULATOR_PROVIDER_TOKEN = env.str("SIMULATOR_PROVIDER_TOKEN", default=_simulator.get("provider_token", ""))
+SIMULATOR_CONTROL_TOKEN = env.str("SIMULATOR_CONTROL_TOKEN", default=_simulator.get("control_token", ""))
+
+# --- People and sessions
+
+AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+ACCOUNT_ADAPTER = "accounts.members.ClosedSignupAdapter"
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_USER_MODEL_EMAIL_FIELD = "email"
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_LOGOUT_ON_GET = False
+MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
+LOGIN_URL = "/accounts/login/"
+LOGIN_REDIRECT_URL = "/console/"
+LOGOUT_REDIRECT_URL = "/accounts/login/"
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+        "LOCATION": "cordboard_cache",
+    }
+}
+SESSION_COOKIE_AGE = 12 * 3600
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+SESSION_COOKIE_NAME = "__Host-session" if HTTPS else "session"
+CSRF_COOKIE_NAME = "__Host-csrf" if HTTPS else "csrf"
+
+# --- Security headers (console.md 4.7)
+
+SECURE_SSL_REDIRECT = env.bool("CORDBOARD_SSL_REDIRECT", default=HTTPS)
+SECURE_HSTS_SECONDS = 365 * 24 * 3600 if HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
+SECURE_REDIRECT_EXEMPT = [r"^livez$", r"^readyz$", r"^callbacks/"]
+if env.bool("CORDBOARD_BEHIND_PROXY", default=False):
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": ["'none'"],
+        "script-src": ["'self'"],
+        "style-src": ["'self'"],
+        "img-src": ["'self'", "blob:", "data:"],
+        "media-src": ["'self'"],
+        "font-src": ["'self'"],
+        "connect-src": ["'self'", f"{'wss' if HTTPS else 'ws'}://{_base.netloc}"],
+        "form-action": ["'self'"],
+        "base-uri": ["'none'"],
+        "frame-ancestors": ["'none'"],
+    }
+}
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+
+# --- Static files, language, logs
+
+STATIC_URL = "/static/"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STATIC_ROOT = DATA_DIR / "static"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+}
+LANGUAGE_CODE = "en-us"
+USE_I18N = False
+USE_TZ = True
+TIME_ZONE = "UTC"
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "stream": sys.stderr, "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": env.str("CORDBOARD_LOG_LEVEL", default="INFO")},
+    "loggers": {
+        "procrastinate": {"level": "WARNING"},
+        "httpx": {"level": "WARNING"},
+        "django.request": {"level": "ERROR"},
+    },
+}

@@ -1,0 +1,42 @@
+"""Phone numbers: one form, E.164, and one judgement of what is possible."""
+
+import re
+
+import phonenumbers
+
+from core.errors import Invalid
+
+# ASCII digits only: `\d` would let full-width digits pass.
+_E164 = re.compile(r"\+[1-9][0-9]{6,14}", re.ASCII)
+
+
+class NotE164(Invalid):
+    """The number must be in E.164 form, like +15555550123."""
+
+    code = "not_e164"
+
+
+def e164(text: str) -> str:
+    """`text` itself when it is a possible number in E.164 form, else raise `NotE164`.
+
+    `is_possible_number`, never `is_valid_number`: the latter refuses the fictional +1 555 555 01xx
+    (architecture.md, section 5).
+    """
+    if not _E164.fullmatch(text):
+        raise NotE164()
+    try:
+        number = phonenumbers.parse(text)
+    except phonenumbers.NumberParseException as refused:
+        raise NotE164() from refused
+    if not phonenumbers.is_possible_number(number):
+        raise NotE164()
+    return text
+
+
+def pretty(number: str) -> str:
+    """The number as people write it, with its country code; unparsable text is returned as it is."""
+    try:
+        parsed = phonenumbers.parse(number)
+    except phonenumbers.NumberParseException:
+        return number
+    return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.INTERNATIONAL)

@@ -1,0 +1,15 @@
+"""Text from outside: what PostgreSQL and a phone can hold, counted in code points."""
+
+from core.errors import Invalid
+
+# The longest message of the contracts (contract/inkbox.md 8.1), in code points.
+MESSAGE_LIMIT = 18_996
+
+
+def storable(text: str) -> str:
+    """`text` itself, or raise `Invalid`: PostgreSQL refuses NUL, and lone surrogates are not Unicode text."""
+    if "\x00" in text:
+        raise Invalid("Text must not contain the NUL character.")
+    if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
+        raise Invalid("Text must not contain lone surrogates; send real Unicode characters.")
+    return text

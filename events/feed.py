@@ -1,0 +1,69 @@
+"""The live feed: after commit, an event's number goes out by NOTIFY; whoever missed it reads the table.
+
+Nothing here may harm the work it reports: a failed publish is counted and logged, never raised.
+"""
+
+import json
+import logging
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.db import DatabaseError, connection, transaction
+
+from events.models import Event
+
+logger = logging.getLogger(__name__)
+
+CHANNEL = "cordboard"
+
+# A lower number may commit after a higher one; catching up reads so far back and drops what was seen.
+MARGIN = 200
+
+
+@dataclass(frozen=True, slots=True)
+class FeedItem:
+    """What a page needs to know of an event to decide whether to re-fetch; never any text."""
+
+    number: int
+    type: str
+    organization_id: UUID | None
+    identity_id: UUID | None
+    conversation_id: UUID | None
+
+
+def publish_after_commit(number: int) -> None:
+    """Once the current transaction has committed, send the event's number to every web process."""
+    transaction.on_commit(lambda: _notify({"number": number}), robust=True)
+
+
+def publish_signal(signal: dict[str, Any]) -> None:
+    """Send something that is shown and never stored (a typing bubble) to every web process, now."""
+    _notify({"signal": signal})
+
+
+def _notify(payload: dict[str, Any]) -> None:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_notify(%s, %s)", [CHANNEL, json.dumps(payload)])
+    except DatabaseError:
+        # Sockets catch up from the table: every listener also polls it.
+        logger.warning("Could not publish to the live feed", exc_info=True)
+
+
+def last_number() -> int:
+    """The highest number given so far, 0 when there is none."""
+    return Event.objects.order_by("-number").values_list("number", flat=True).first() or 0
+
+
+def items_since(number: int, *, limit: int = 500) -> list[FeedItem]:
+    """Events after `number`, and those of the margin before it, in the order of their numbers.
+
+    At most `limit` beyond the margin: a reader that gets so many should start afresh.
+    """
+    rows = (
+        Event.objects.filter(number__gt=number - MARGIN)
+        .order_by("number")
+        .values_list("number", "type", "organization_id", "identity_id", "conversation_id")
+    )
+    return [FeedItem(*row) for row in rows[: limit + MARGIN]]

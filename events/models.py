@@ -1,0 +1,55 @@
+"""What happened, once: outbox, audit trail and live feed are readings of this one table."""
+
+from typing import Self
+
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import models
+from django.utils import timezone
+
+from core.actor import TenantQuerySet
+from core.ids import prefixed, uuid7
+
+
+class Xid8Field(models.Field):
+    """PostgreSQL's 64-bit transaction id; tells readers which lower numbers may still be uncommitted."""
+
+    def db_type(self, connection: object) -> str:
+        return "xid8"
+
+
+class EventQuerySet(TenantQuerySet):
+    def settled(self) -> Self:
+        """Events below which nothing can appear any more: for readers that must miss nothing (architecture 10)."""
+        return self.extra(where=["xid < pg_snapshot_xmin(pg_current_snapshot())"])  # noqa: S610 - constant text
+
+
+class Event(models.Model):
+    """One thing that happened, written in the transaction that did it. Append only, no foreign keys."""
+
+    number = models.BigAutoField(primary_key=True)
+    id = models.UUIDField(default=uuid7, unique=True, editable=False)
+    type = models.CharField(max_length=60)
+    organization_id = models.UUIDField(null=True)
+    identity_id = models.UUIDField(null=True)
+    conversation_id = models.UUIDField(null=True)
+    subject_id = models.CharField(max_length=60, blank=True, help_text="Id of the row it is about.")
+    actor = models.JSONField()
+    data = models.JSONField(encoder=DjangoJSONEncoder)
+    at = models.DateTimeField(default=timezone.now)
+    xid = Xid8Field(db_default=models.Func(function="pg_current_xact_id", output_field=models.TextField()))
+
+    objects = EventQuerySet.as_manager()
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["organization_id", "-number"], name="event_org_number"),
+            models.Index(fields=["conversation_id", "number"], name="event_conversation_number"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.number} {self.type}"
+
+    @property
+    def public_id(self) -> str:
+        """The id that webhooks show: `evt_` and the key in base32."""
+        return prefixed("evt", self.id)

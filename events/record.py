@@ -1,0 +1,42 @@
+"""Writing down what happened, in the transaction that did it."""
+
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+from django.utils import timezone
+
+from core.actor import Actor
+from events import feed
+from events.models import Event
+
+
+def record(
+    actor: Actor,
+    type: str,
+    *,
+    organization_id: UUID | None = None,
+    identity_id: UUID | None = None,
+    conversation_id: UUID | None = None,
+    subject_id: object = "",
+    data: dict[str, Any] | None = None,
+) -> Event:
+    """Store an event and, once the transaction has committed, tell open pages its number.
+
+    Must be called inside the transaction that makes the change: an event outside one could tell of
+    something that never happened. `data` is frozen: webhooks and history read it, never the rows.
+    """
+    if not connection.in_atomic_block:
+        raise RuntimeError(f"Event {type} must be recorded inside a transaction.")
+    event = Event.objects.create(
+        type=type,
+        organization_id=organization_id,
+        identity_id=identity_id,
+        conversation_id=conversation_id,
+        subject_id=str(subject_id),
+        actor=actor.frozen(),
+        data=data or {},
+        at=timezone.now(),
+    )
+    feed.publish_after_commit(event.number)
+    return event

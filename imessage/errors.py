@@ -1,0 +1,60 @@
+"""What the product refuses around conversations; the dialects put these into each vendor's words."""
+
+from core.errors import Conflict, DomainError, Forbidden, Invalid, NotFound
+
+
+class NotEnabled(DomainError):
+    """This identity is not enabled for iMessage; enable it before sending or listing."""
+
+    status = 400
+    code = "identity_not_enabled"
+
+
+class NotConnected(NotFound):
+    """This number is not connected to the identity. Fields: `router_number`, `connect_command`."""
+
+    code = "not_connected"
+
+
+class ConnectionReleased(Conflict):
+    """The human has disconnected from this agent and must reconnect through the router."""
+
+    code = "connection_released"
+
+
+class AwaitingInbound(Conflict):
+    """The human is connected but has not written yet; an agent answers, it never writes first."""
+
+    code = "awaiting_inbound"
+
+
+class RecipientBlocked(Forbidden):
+    """A contact rule blocks this recipient. Fields: `matched_rule_id` (or None), `address`, `reason`."""
+
+    code = "recipient_blocked"
+
+
+class CapReached(DomainError):
+    """The identity has used its messages of the rolling 24 hours. Fields: `limit`, `reset` (Unix seconds)."""
+
+    status = 429
+    code = "cap_reached"
+
+
+class NoRouter(NotFound):
+    """No router number is active."""
+
+    code = "no_router"
+
+
+class NotReactable(DomainError):
+    """This message cannot take a tapback yet."""
+
+    status = 400
+    code = "not_reactable"
+
+
+class NoSuchPart(Invalid):
+    """The message has no such part."""
+
+    code = "no_such_part"

@@ -1,0 +1,377 @@
+"""Connections, conversations and all that is said in them, with its history from the first row."""
+
+from typing import ClassVar, Self
+
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from accounts.models import Identity, Organization
+from core.actor import Actor, TenantQuerySet
+from core.ids import uuid7
+from lines.models import Line
+
+
+class Direction(models.TextChoices):
+    INBOUND = "inbound"  # from the human
+    OUTBOUND = "outbound"  # from the agent
+
+
+class Service(models.TextChoices):
+    IMESSAGE = "imessage"
+    SMS = "sms"
+    RCS = "rcs"
+
+
+class SendStyle(models.TextChoices):
+    """Expressive effects, by their public names (contract/lines.md 3.1)."""
+
+    CELEBRATION = "celebration"
+    SHOOTING_STAR = "shooting_star"
+    FIREWORKS = "fireworks"
+    LASERS = "lasers"
+    LOVE = "love"
+    CONFETTI = "confetti"
+    BALLOONS = "balloons"
+    SPOTLIGHT = "spotlight"
+    ECHO = "echo"
+    INVISIBLE = "invisible"
+    GENTLE = "gentle"
+    LOUD = "loud"
+    SLAM = "slam"
+
+
+class TapbackKind(models.TextChoices):
+    LOVE = "love"
+    LIKE = "like"
+    DISLIKE = "dislike"
+    LAUGH = "laugh"
+    EMPHASIZE = "emphasize"
+    QUESTION = "question"
+    CUSTOM = "custom"  # any emoji; from humans only
+
+
+class Connection(models.Model):
+    """One human with one agent, carried by one line. A new one is made at each connect; the conversation stays."""
+
+    class Status(models.TextChoices):
+        ACTIVE = "active"  # at connect
+        RELEASED = "released"  # by the human's disconnect, an admin's release, or the identity's end
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="connections")
+    identity = models.ForeignKey(Identity, on_delete=models.CASCADE, related_name="connections")
+    line = models.ForeignKey(Line, on_delete=models.PROTECT, related_name="connections")
+    human = models.CharField(max_length=100)
+    status = models.CharField(max_length=8, choices=Status, default=Status.ACTIVE)
+    released_at = models.DateTimeField(null=True, blank=True)
+    released_by = models.CharField(max_length=20, blank=True, help_text="human, admin or identity")
+    created_at = models.DateTimeField(default=timezone.now)
+    updated_at = models.DateTimeField(default=timezone.now)
+
+    objects = TenantQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["identity", "human"], condition=Q(status="active"), name="connection_one_active"
+            )
+        ]
+        indexes = [models.Index(fields=["organization", "identity", "-created_at", "-id"], name="connection_newest")]
+
+    def __str__(self) -> str:
+        return f"{self.human} with {self.identity_id} ({self.status})"
+
+    @property
+    def is_active(self) -> bool:
+        return self.status == self.Status.ACTIVE
+
+
+class Conversation(models.Model):
+    """The thread of one human and one agent; survives disconnects. Counters are kept for what agents may see
+    and for what was blocked; *all* is derived from both."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="conversations")
+    identity = models.ForeignKey(Identity, on_delete=models.CASCADE, related_name="conversations")
+    connection = models.ForeignKey(Connection, on_delete=models.PROTECT, related_name="conversations")
+    human = models.CharField(max_length=100)
+    thread_key = models.CharField(max_length=200, help_text="The human's number in a 1:1 thread.")
+    owned_line = models.ForeignKey(Line, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    next_position = models.PositiveIntegerField(default=1)
+    visible_total = models.PositiveIntegerField(default=0)
+    visible_unread = models.PositiveIntegerField(default=0)
+    visible_last = models.ForeignKey("Message", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    visible_last_at = models.DateTimeField(null=True, blank=True)
+    blocked_total = models.PositiveIntegerField(default=0)
+    blocked_unread = models.PositiveIntegerField(default=0)
+    blocked_last = models.ForeignKey("Message", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    blocked_last_at = models.DateTimeField(null=True, blank=True)
+    last_at = models.DateTimeField(default=timezone.now, help_text="Of the newest message, blocked or not.")
+    next_attempt_at = models.DateTimeField(null=True, blank=True, help_text="When the drain goes on; null when free.")
+    created_at = models.DateTimeField(default=timezone.now)
+    updated_at = models.DateTimeField(default=timezone.now)
+
+    objects = TenantQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["identity", "thread_key", "owned_line"], nulls_distinct=False, name="conversation_once"
+            )
+        ]
+        indexes = [
+            models.Index(fields=["organization", "-last_at", "-id"], name="conversation_org_latest"),
+            models.Index(fields=["identity", "-visible_last_at", "-id"], name="conversation_visible_latest"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.human} with {self.identity_id}"
+
+
+class RouterMessage(models.Model):
+    """One text to or from the router. It belongs to no organization; operators only."""
+
+    class Command(models.TextChoices):
+        CONNECT = "connect"
+        DISCONNECT = "disconnect"
+        HELP = "help"
+        OTHER = "other"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    line = models.ForeignKey(Line, on_delete=models.PROTECT, related_name="router_messages")
+    human = models.CharField(max_length=100)
+    direction = models.CharField(max_length=8, choices=Direction)
+    text = models.TextField(blank=True)
+    command = models.CharField(max_length=10, choices=Command, blank=True)
+    outcome = models.CharField(max_length=20, blank=True, help_text="What the command came to; never told as such.")
+    status = models.CharField(max_length=10, default="queued")
+    error_reason = models.CharField(max_length=60, blank=True)
+    provider_handle = models.CharField(max_length=200, blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    updated_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        indexes = [models.Index(fields=["line", "human", "created_at"], name="router_thread")]
+
+    def __str__(self) -> str:
+        return f"{self.direction} {self.command or 'answer'} {self.id}"
+
+
+class MessageQuerySet(TenantQuerySet):
+    def visible_to_agent(self, actor: Actor) -> Self:
+        return self.filter(identity_id=actor.identity_id, is_blocked=False)
+
+    def blocked(self) -> Self:
+        return self.filter(is_blocked=True)
+
+
+class Message(models.Model):
+    """One message of a conversation, with the verdict it was given."""
+
+    class Status(models.TextChoices):
+        """contract/lines.md 2.5. `registered` and `pending` are read from dialects, never written here."""
+
+        REGISTERED = "registered"
+        PENDING = "pending"
+        QUEUED = "queued"  # at acceptance
+        ACCEPTED = "accepted"  # by a status report: the provider handed it on
+        SENT = "sent"  # by the provider's answer or a status report
+        DELIVERED = "delivered"  # by a status report: the device has it
+        DECLINED = "declined"  # refused before the network: blocked, released or disabled meanwhile, or by policy
+        ERROR = "error"  # tried and failed
+        RECEIVED = "received"  # inbound
+
+    # A report never lowers the rank; `delivered` beats `error` (contract/lines.md 2.5).
+    RANK: ClassVar[dict[str, int]] = {
+        Status.REGISTERED: 0,
+        Status.PENDING: 1,
+        Status.QUEUED: 2,
+        Status.ACCEPTED: 3,
+        Status.SENT: 4,
+        Status.DECLINED: 5,
+        Status.ERROR: 5,
+        Status.DELIVERED: 6,
+        Status.RECEIVED: 9,
+    }
+
+    class Type(models.TextChoices):
+        MESSAGE = "message"
+        CAROUSEL = "carousel"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="messages")
+    identity = models.ForeignKey(Identity, on_delete=models.CASCADE, related_name="messages")
+    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="messages")
+    connection = models.ForeignKey(Connection, on_delete=models.PROTECT, related_name="messages")
+    line = models.ForeignKey(Line, on_delete=models.PROTECT, related_name="messages")
+    human = models.CharField(max_length=100)
+    direction = models.CharField(max_length=8, choices=Direction)
+    position = models.PositiveIntegerField()
+    text = models.TextField(null=True, blank=True)  # noqa: DJ001 - null for media only, on the wire too
+    message_type = models.CharField(max_length=8, choices=Type, default=Type.MESSAGE)
+    service = models.CharField(max_length=8, choices=Service, default=Service.IMESSAGE)
+    send_style = models.CharField(max_length=15, choices=SendStyle, blank=True)
+    status = models.CharField(max_length=10, choices=Status)
+    was_downgraded = models.BooleanField(null=True)
+    error_code = models.CharField(max_length=60, blank=True)
+    error_reason = models.CharField(max_length=60, blank=True)
+    error_message = models.CharField(max_length=300, blank=True)
+    error_detail = models.CharField(max_length=500, blank=True)
+    is_read = models.BooleanField(default=False, help_text="Inbound: the agent marked it read.")
+    read_at = models.DateTimeField(null=True, blank=True, help_text="Inbound: when the agent marked it read.")
+    peer_read_at = models.DateTimeField(null=True, blank=True, help_text="Outbound: when the human read it.")
+    is_blocked = models.BooleanField(default=False)
+    rule_id = models.UUIDField(null=True, blank=True, help_text="The rule that decided, if one did.")
+    rule_revision = models.PositiveIntegerField(default=0)
+    filter_mode = models.CharField(max_length=10, choices=Identity.FilterMode)
+    provider_handle = models.CharField(max_length=200, blank=True)
+    provider_at = models.DateTimeField(null=True, blank=True, help_text="The provider's time; shown, never sorted by.")
+    is_late = models.BooleanField(default=False, help_text="Found by a poll after the fact.")
+    created_at = models.DateTimeField(default=timezone.now)
+    updated_at = models.DateTimeField(default=timezone.now)
+    sent_at = models.DateTimeField(null=True, blank=True)
+    delivered_at = models.DateTimeField(null=True, blank=True)
+    failed_at = models.DateTimeField(null=True, blank=True)
+
+    objects = MessageQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["conversation", "position"], name="message_position"),
+            models.CheckConstraint(
+                condition=Q(direction="inbound", status="received") | (Q(direction="outbound") & ~Q(status="received")),
+                name="message_status_fits_direction",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["organization", "-created_at", "-id"], name="message_org_newest"),
+            models.Index(fields=["identity", "-created_at", "-id"], name="message_identity_newest"),
+            models.Index(
+                fields=["organization", "-created_at", "-id"], name="message_blocked", condition=Q(is_blocked=True)
+            ),
+            models.Index(
+                fields=["conversation", "position"], name="message_queue", condition=Q(status="queued")
+            ),
+            models.Index(
+                fields=["conversation"], name="message_unread", condition=Q(direction="inbound", is_read=False)
+            ),
+            models.Index(fields=["line", "provider_handle"], name="message_handle", condition=~Q(provider_handle="")),
+            models.Index(
+                fields=["identity", "created_at"], name="message_cap", condition=Q(direction="outbound")
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.direction} {self.id} ({self.status})"
+
+    @property
+    def is_outbound(self) -> bool:
+        return self.direction == Direction.OUTBOUND
+
+
+class Part(models.Model):
+    """One piece of a message, in order, with its own public id: a text or one attachment."""
+
+    class Kind(models.TextChoices):
+        TEXT = "text"
+        MEDIA = "media"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    message = models.ForeignKey(Message, on_delete=models.CASCADE, related_name="parts")
+    index = models.PositiveSmallIntegerField()
+    kind = models.CharField(max_length=5, choices=Kind)
+    text = models.TextField(blank=True)
+    url = models.URLField(max_length=2000, blank=True)
+    content_type = models.CharField(max_length=100, blank=True)
+    size = models.PositiveBigIntegerField(null=True, blank=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["message", "index"], name="part_index")]
+        ordering: ClassVar[list[str]] = ["index"]
+
+    def __str__(self) -> str:
+        return f"{self.message_id}/{self.index}"
+
+
+class TapbackQuerySet(TenantQuerySet):
+    agent_column = "message__identity_id"
+
+    def live(self) -> Self:
+        return self.filter(ended_at=None)
+
+
+class Tapback(models.Model):
+    """A tapback that was put on a message part; live until replaced or removed, then kept."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="tapbacks")
+    message = models.ForeignKey(Message, on_delete=models.CASCADE, related_name="tapbacks")
+    connection = models.ForeignKey(Connection, on_delete=models.PROTECT, related_name="tapbacks")
+    part_index = models.PositiveSmallIntegerField(default=0)
+    direction = models.CharField(max_length=8, choices=Direction, help_text="Whose it is: the human's or the agent's.")
+    kind = models.CharField(max_length=10, choices=TapbackKind)
+    emoji = models.CharField(max_length=64, blank=True, help_text="Set for custom ones only.")
+    human = models.CharField(max_length=100)
+    created_at = models.DateTimeField(default=timezone.now)
+    updated_at = models.DateTimeField(default=timezone.now)
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    objects = TapbackQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["message", "part_index", "direction"], condition=Q(ended_at=None), name="tapback_one_live"
+            )
+        ]
+        ordering: ClassVar[list[str]] = ["created_at", "id"]
+
+    def __str__(self) -> str:
+        return f"{self.direction} {self.emoji or self.kind} on {self.message_id}"
+
+
+class TapbackChange(models.Model):
+    """Every add, replace and remove of a tapback, blocked humans' included; nothing else keeps those."""
+
+    class Action(models.TextChoices):
+        ADD = "add"
+        REPLACE = "replace"
+        REMOVE = "remove"
+
+    id = models.BigAutoField(primary_key=True)
+    organization_id = models.UUIDField()
+    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="tapback_changes")
+    message = models.ForeignKey(Message, on_delete=models.CASCADE, related_name="tapback_changes")
+    tapback_id = models.UUIDField(null=True)
+    part_index = models.PositiveSmallIntegerField(default=0)
+    direction = models.CharField(max_length=8, choices=Direction)
+    action = models.CharField(max_length=7, choices=Action)
+    kind = models.CharField(max_length=10, choices=TapbackKind)
+    emoji = models.CharField(max_length=64, blank=True)
+    is_blocked = models.BooleanField(default=False)
+    at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        indexes = [models.Index(fields=["message", "at"], name="tapbackchange_message")]
+
+    def __str__(self) -> str:
+        return f"{self.action} {self.emoji or self.kind} on {self.message_id}"
+
+
+class DeliveryStep(models.Model):
+    """One step of an outbound message on its way, as it became known."""
+
+    id = models.BigAutoField(primary_key=True)
+    message = models.ForeignKey(Message, on_delete=models.CASCADE, related_name="delivery_steps")
+    state = models.CharField(max_length=12, help_text="A message status, or claimed, unknown, read.")
+    detail = models.CharField(max_length=500, blank=True)
+    at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        indexes = [models.Index(fields=["message", "at"], name="deliverystep_message")]
+
+    def __str__(self) -> str:
+        return f"{self.message_id} {self.state}"
+
+

@@ -1,0 +1,5 @@
+from django.urls import path
+
+from lines import callbacks
+
+urlpatterns = [path("<uuid:account_id>", callbacks.receive, name="callback")]
