@@ -1,0 +1,88 @@
+"""The standing cast: Alice (admin), Bob (viewer) and their agent; Charlie, a stranger, and his agent; one human."""
+
+import pytest
+
+from accounts.models import Identity, Organization, User
+from imessage.models import Conversation
+from lines.models import Line
+from tests import make
+
+
+@pytest.fixture
+def organization(db: None) -> Organization:
+    return make.make_organization("Acme")
+
+
+@pytest.fixture
+def other_organization(db: None) -> Organization:
+    return make.make_organization("Charlie's")
+
+
+@pytest.fixture
+def alice(organization: Organization) -> User:
+    return make.make_user(organization, "alice@example.com", role="admin", name="Alice")
+
+
+@pytest.fixture
+def bob(organization: Organization) -> User:
+    return make.make_user(organization, "bob@example.com", role="viewer", name="Bob")
+
+
+@pytest.fixture
+def charlie(other_organization: Organization) -> User:
+    return make.make_user(other_organization, "charlie@example.com", role="admin", name="Charlie")
+
+
+@pytest.fixture
+def operator(db: None) -> User:
+    return make.make_user(None, "olga@example.com", name="Olga", is_superuser=True, is_staff=True)
+
+
+@pytest.fixture
+def identity(organization: Organization) -> Identity:
+    """Alice's agent, enabled for iMessage."""
+    return make.make_identity(organization, "helper", display_name="Helper")
+
+
+@pytest.fixture
+def charlies_identity(other_organization: Organization) -> Identity:
+    """The stranger's agent."""
+    return make.make_identity(other_organization, "stranger", display_name="Stranger")
+
+
+@pytest.fixture
+def admin_key(organization: Organization) -> str:
+    return make.make_key(organization, label="admin")
+
+
+@pytest.fixture
+def agent_key(identity: Identity) -> str:
+    return make.make_key(identity.organization, identity, label="agent")
+
+
+@pytest.fixture
+def charlies_key(other_organization: Organization) -> str:
+    return make.make_key(other_organization, label="charlie")
+
+
+@pytest.fixture
+def router(db: None) -> Line:
+    return make.make_router()
+
+
+@pytest.fixture
+def line(db: None) -> Line:
+    """The pool line that carries the human's thread."""
+    return make.make_line("+15555550101")
+
+
+@pytest.fixture
+def conversation(identity: Identity, line: Line, router: Line) -> Conversation:
+    """The human's open conversation with Alice's agent; still without messages."""
+    return make.make_conversation(connection=make.make_connection(identity, line=line))
+
+
+@pytest.fixture
+def charlies_conversation(charlies_identity: Identity) -> Conversation:
+    """The same human's conversation with the stranger's agent, on another line."""
+    return make.make_conversation(charlies_identity)
