@@ -32,7 +32,7 @@ class Occurrence:
         self._left: int | None = value.get("next")
         self._drawn = 0
         # Not for secrets: a run must be repeatable from its seed.
-        self._chance = random.Random(value.get("seed", 0))
+        self._chance = random.Random(value.get("seed", 0))  # noqa: S311
 
     def draw(self) -> bool:
         """Whether the fault strikes this time; counts the draw."""

@@ -15,7 +15,7 @@ from typing import Any
 Record = dict[str, Any]
 
 
-class JournalUnusable(Exception):
+class JournalError(Exception):
     """The journal cannot be read, is held by another process, or can no longer be written."""
 
 
@@ -47,7 +47,7 @@ class Journal:
         """Every line kept by earlier runs, oldest first, with its cursor. To be read to its end before `append`.
 
         A last line that was torn by a crash is cut off: nobody was ever answered on its strength.
-        Raises `JournalUnusable` when any other line is damaged.
+        Raises `JournalError` when any other line is damaged.
         """
         end = os.fstat(self._file).st_size
         with os.fdopen(os.dup(self._file), "rb") as lines:
@@ -56,7 +56,7 @@ class Journal:
                 record = _parsed(line)
                 if record is None:
                     if self._size + len(line) < end:
-                        raise JournalUnusable(f"Line {self.cursor + 1} of the journal is damaged.")
+                        raise JournalError(f"Line {self.cursor + 1} of the journal is damaged.")
                     os.ftruncate(self._file, self._size)
                     break
                 yield self._index(line, record), record
@@ -80,7 +80,7 @@ class Journal:
         await safe
 
     async def write(self) -> None:
-        """Write batches until `close`; raises `JournalUnusable` when the disk refuses.
+        """Write batches until `close`; raises `JournalError` when the disk refuses.
 
         The process must then end: what it remembers and what is kept no longer agree.
         """
@@ -93,7 +93,7 @@ class Journal:
             try:
                 await loop.run_in_executor(self._writer, self._write, batch)
             except OSError as refused:
-                raise JournalUnusable(f"The journal cannot be written: {refused}") from refused
+                raise JournalError(f"The journal cannot be written: {refused}") from refused
             self._mark_safe(upto)
 
     def close(self) -> None:
@@ -152,9 +152,9 @@ def _open_locked(path: Path) -> int:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         _sync_folder(path.parent)
     except BlockingIOError as held:
-        raise JournalUnusable(f"{path} is in use by another simulator.") from held
+        raise JournalError(f"{path} is in use by another simulator.") from held
     except OSError as refused:
-        raise JournalUnusable(f"{path} cannot be opened: {refused}") from refused
+        raise JournalError(f"{path} cannot be opened: {refused}") from refused
     return file
 
 

@@ -1,0 +1,269 @@
+"""What the network knows, rebuilt from nothing but its journal: each type of line has one way of being applied."""
+
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+from simulator.clock import moment
+from simulator.faults import LineFaults
+from simulator.handsets import Handset, Text
+from simulator.journal import Record
+from simulator.refusals import unknown
+
+Event = dict[str, Any]
+
+
+@dataclass
+class Line:
+    """A number the provider owns, with what is wrong with it."""
+
+    number: str
+    kind: str
+    faults: LineFaults = field(default_factory=LineFaults)
+
+    @property
+    def state(self) -> str:
+        return str(self.faults.value("state"))
+
+    def as_json(self) -> dict[str, Any]:
+        """The line as the provider's API shows it."""
+        return {
+            "number": self.number,
+            "kind": self.kind,
+            "state": self.state,
+            "send_key": self.faults.value("send_key"),
+        }
+
+
+class Memory:
+    """Lines, handsets, texts and callbacks. Only `apply` changes them, so a replay ends in the same state."""
+
+    def __init__(self) -> None:
+        self.lines: dict[str, Line] = {}
+        self.handsets: dict[str, Handset] = {}
+        self.texts: dict[str, Text] = {}
+        self.events: list[Event] = []
+        # Callbacks not yet taken by the receiver: event id -> (journal cursor, event), oldest first.
+        self.pending: dict[str, tuple[int, Event]] = {}
+        self.callback: dict[str, str] | None = None
+        self.waiting: defaultdict[str, list[Text]] = defaultdict(list)
+        self._keys: dict[tuple[str, str], Text] = {}
+        self._by_line: defaultdict[str, list[Text]] = defaultdict(list)
+        self._by_thread: defaultdict[tuple[str, str], list[Text]] = defaultdict(list)
+
+    def apply(self, cursor: int, record: Record) -> None:
+        """Take one journal line in; raises KeyError for a type this version does not know."""
+        _APPLY[record["type"]](self, cursor, record)
+        for event in record.get("events", ()):
+            self.events.append(event)
+            self.pending[event["id"]] = (cursor, event)
+
+    def line(self, number: str) -> Line:
+        """The line with this number; raises `Refusal` (404)."""
+        if number not in self.lines:
+            raise unknown("unknown_line", f"The provider has no line {number}.")
+        return self.lines[number]
+
+    def text(self, text_id: str) -> Text:
+        """The text with this id; raises `Refusal` (404)."""
+        if text_id not in self.texts:
+            raise unknown("unknown_message", "There is no message with this id.")
+        return self.texts[text_id]
+
+    def handset(self, number: str) -> Handset:
+        """The handset with this number; a number nobody used yet is a new phone on iMessage."""
+        return self.handsets.get(number) or Handset(number)
+
+    def text_with_key(self, line: str, key: str) -> Text | None:
+        """The text an earlier send with the same key made on this line."""
+        return self._keys.get((line, key))
+
+    def newest(
+        self, *, line: str | None, human: str | None, since: datetime | None, direction: str | None, limit: int
+    ) -> list[Text]:
+        """Texts of a thread, a line or all, newest first, none older than `since`."""
+        return list(islice(_matching(self._kept(line, human), since=since, direction=direction, human=human), limit))
+
+    def happenings(self, number: str, *, after: int, limit: int) -> list[tuple[int, dict[str, Any]]]:
+        """What the network's other side did to a handset after a journal cursor, oldest first."""
+        happenings = self.handset(number).happenings
+        first = bisect_right(happenings, after, key=lambda happening: happening[0])
+        return happenings[first : first + limit]
+
+    def _kept(self, line: str | None, human: str | None) -> Iterable[Text]:
+        if line and human:
+            return reversed(self._by_thread.get((line, human), []))
+        if line:
+            return reversed(self._by_line.get(line, []))
+        return reversed(self.texts.values())
+
+    def _handset(self, number: str) -> Handset:
+        return self.handsets.setdefault(number, Handset(number))
+
+    def _keep(self, text: Text) -> None:
+        self.texts[text.id] = text
+        self._by_line[text.line].append(text)
+        self._by_thread[text.line, text.human].append(text)
+
+    def _set_line(self, cursor: int, record: Record) -> None:
+        line = self.lines.setdefault(record["line"], Line(record["line"], record["kind"]))
+        line.kind = record["kind"]
+
+    def _set_faults(self, cursor: int, record: Record) -> None:
+        self.lines[record["line"]].faults.merge(record["faults"])
+
+    def _draw_fault(self, cursor: int, record: Record) -> None:
+        self.lines[record["line"]].faults.occurrences[record["fault"]].draw()
+
+    def _set_service(self, cursor: int, record: Record) -> None:
+        self._handset(record["human"]).service = record["service"]
+
+    def _register_callback(self, cursor: int, record: Record) -> None:
+        self.callback = {"url": record["url"], "secret": record["secret"], "registered_at": record["at"]}
+
+    def _settle_callback(self, cursor: int, record: Record) -> None:
+        self.pending.pop(record["event"], None)
+
+    def _outbound(self, record: Record) -> Text:
+        """The text a line of the agent's side speaks of, made or brought up to date."""
+        text = self.texts.get(record["message_id"]) or self._first_seen(record)
+        text.service, text.downgraded = record["service"], record["downgraded"]
+        text.status, text.error = record["status"], record["error"]
+        if text.status != "failed":
+            text.sent_at = text.sent_at or record["at"]
+        return text
+
+    def _first_seen(self, record: Record) -> Text:
+        text = Text(
+            id=record["message_id"],
+            line=record["line"],
+            human=record["human"],
+            direction="outbound",
+            text=record["text"],
+            media=record["media"],
+            service=record["service"],
+            created_at=record["created_at"],
+            effect=record["effect"],
+            reply_to=record["reply_to"],
+            asked_service=record["asked_service"],
+            reference=record["reference"],
+            answer=record["answer"],
+        )
+        self._keep(text)
+        if record["idempotency_key"] is not None:
+            self._keys[text.line, record["idempotency_key"]] = text
+        return text
+
+    def _text_held(self, cursor: int, record: Record) -> None:
+        text = self._outbound(record)
+        self._handset(text.human)
+        self.waiting[text.human].append(text)
+
+    def _text_ended(self, cursor: int, record: Record) -> None:
+        text = self._outbound(record)
+        self._handset(text.human)
+        self._no_longer_waiting(text)
+
+    def _delivered_to_handset(self, cursor: int, record: Record) -> None:
+        text = self._outbound(record)
+        self._no_longer_waiting(text)
+        text.at = record["at"]
+        text.delivered_at = record["at"] if text.status == "delivered" else None
+        handset = self._handset(text.human)
+        handset.show(text)
+        handset.happenings.append((cursor, {"type": "bubble", "with": text.line, "message_id": text.id}))
+
+    def _no_longer_waiting(self, text: Text) -> None:
+        if text in self.waiting.get(text.human, ()):
+            self.waiting[text.human].remove(text)
+
+    def _handset_text(self, cursor: int, record: Record) -> None:
+        text = Text(
+            id=record["message_id"],
+            line=record["line"],
+            human=record["human"],
+            direction="inbound",
+            text=record["text"],
+            media=record["media"],
+            service=record["service"],
+            created_at=record["at"],
+            reply_to=record["reply_to"],
+            at=record["at"],
+            sent_at=record["at"],
+        )
+        self._keep(text)
+        self._handset(text.human).show(text)
+
+    def _tapback(self, cursor: int, record: Record) -> None:
+        key = (record["from"], record["part"])
+        live = self.texts[record["message_id"]].tapbacks
+        if record["action"] == "remove":
+            live.pop(key, None)
+        else:
+            live[key] = {name: record[name] for name in ("from", "kind", "emoji", "part", "at")}
+
+    def _line_tapback(self, cursor: int, record: Record) -> None:
+        self._tapback(cursor, record)
+        shown = {name: record[name] for name in ("message_id", "action", "from", "kind", "emoji", "part")}
+        self._happened(cursor, record, {"type": "tapback", **shown})
+
+    def _handset_read(self, cursor: int, record: Record) -> None:
+        self._read(record, direction="outbound")
+
+    def _line_read(self, cursor: int, record: Record) -> None:
+        self._read(record, direction="inbound")
+        self._happened(cursor, record, {"type": "read", "up_to_message_id": record["up_to_message_id"]})
+
+    def _read(self, record: Record, *, direction: str) -> None:
+        for text in reversed(self._by_thread[record["line"], record["human"]]):
+            if text.direction == direction and text.at is not None:
+                if text.read_at is not None:
+                    break
+                text.read_at = record["at"]
+
+    def _line_typing(self, cursor: int, record: Record) -> None:
+        self._happened(cursor, record, {"type": "typing", "on": record["on"]})
+
+    def _handset_typing(self, cursor: int, record: Record) -> None:
+        self._handset(record["human"])
+
+    def _happened(self, cursor: int, record: Record, happening: dict[str, Any]) -> None:
+        shown = {"type": happening.pop("type"), "with": record["line"], **happening, "at": record["at"]}
+        self._handset(record["human"]).happenings.append((cursor, shown))
+
+
+def _matching(
+    texts: Iterable[Text], *, since: datetime | None, direction: str | None, human: str | None
+) -> Iterable[Text]:
+    for text in texts:
+        # They lie in the order they were made, so the first one too old ends the search.
+        if since is not None and moment(text.created_at) < since:
+            return
+        if direction in (None, text.direction) and human in (None, text.human):
+            yield text
+
+
+_APPLY = {
+    "line": Memory._set_line,
+    "faults": Memory._set_faults,
+    "fault_drawn": Memory._draw_fault,
+    "service": Memory._set_service,
+    "callback": Memory._register_callback,
+    "callback_taken": Memory._settle_callback,
+    "callback_given_up": Memory._settle_callback,
+    "delivered_to_handset": Memory._delivered_to_handset,
+    "text_held": Memory._text_held,
+    "text_failed": Memory._text_ended,
+    "text_swallowed": Memory._text_ended,
+    "handset_text": Memory._handset_text,
+    "handset_tapback": Memory._tapback,
+    "handset_read": Memory._handset_read,
+    "handset_typing": Memory._handset_typing,
+    "line_tapback": Memory._line_tapback,
+    "line_read": Memory._line_read,
+    "line_typing": Memory._line_typing,
+}
