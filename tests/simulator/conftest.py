@@ -1,6 +1,5 @@
 """A running network with two lines, and a receiver registered for its callbacks."""
 
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,13 +10,23 @@ from tests.simulator.running import LINE, OTHER_LINE, SECRET, Network, Receiver
 
 @pytest.fixture
 def network(tmp_path: Path) -> Iterator[Network]:
-    network = Network(tmp_path / "network")
+    yield from running(tmp_path / "network")
+
+
+@pytest.fixture(scope="module")
+def network_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
+    """One network for all tests of a module that leave nothing behind: refusals."""
+    yield from running(tmp_path_factory.mktemp("network"))
+
+
+def running(data: Path) -> Iterator[Network]:
+    network = Network(data)
     for line in (LINE, OTHER_LINE):
         assert network.control("PUT", f"/lines/{line}", {"kind": "pool"}).status_code == 200
     yield network
-    network.process.send_signal(signal.SIGKILL)
-    network.http.close()
-    _, complaints = network.process.communicate(timeout=10)
+    network.kill()
+    assert network.process.stderr is not None
+    complaints = network.process.stderr.read()
     assert "Traceback" not in complaints, complaints
 
 
