@@ -1,0 +1,130 @@
+"""Repeated requests: the same idempotency key gives the first answer again, for 24 hours (contract/inkbox.md 1.4)."""
+
+import hashlib
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.db import OperationalError, connection, transaction
+from django.http import HttpRequest
+from django.utils import timezone
+from psycopg.errors import LockNotAvailable
+
+from api.models import IdempotencyKey
+from core.errors import Conflict, DomainError, Invalid
+
+KEPT_FOR = timedelta(hours=24)
+
+# How long a request waits for its twin before it is told to come back.
+TWIN_WAIT = timedelta(seconds=5)
+
+_KEY = re.compile(r"[\x20-\x7e]{1,255}")
+
+
+class BadKey(Invalid):
+    """An Idempotency-Key is 1 to 255 printable ASCII characters and not blank."""
+
+    code = "bad_idempotency_key"
+
+
+class KeyReused(Conflict):
+    """This Idempotency-Key was already used for a different request; use a new key for a new request."""
+
+    code = "idempotency_key_reused"
+
+
+class KeyInProgress(Conflict):
+    """A request with this Idempotency-Key is still under way; repeat in a moment."""
+
+    code = "idempotency_in_progress"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a request was answered: its status, the exact body, and the id of the row it made."""
+
+    status: int
+    body: str
+    subject_id: str = ""
+
+
+def key_of(request: HttpRequest) -> str | None:
+    """The request's `Idempotency-Key`, or None without one; raises `BadKey`."""
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and (not _KEY.fullmatch(key) or not key.strip()):
+        raise BadKey(loc=["header", "Idempotency-Key"])
+    return key
+
+
+def once(
+    *, scope: object, operation: str, key: str | None, asked: dict[str, Any], deed: Callable[[], Answer]
+) -> Answer:
+    """Do the deed, or give the answer that the same key got before. Without a key the deed is simply done.
+
+    The key is written in the deed's transaction: a twin that comes meanwhile waits on the unique index until
+    the first has committed. A deed that is refused leaves no key behind.
+    Raises `KeyReused` for another `asked`, `KeyInProgress` after waiting `TWIN_WAIT`, and what the deed raises.
+    """
+    if key is None:
+        return deed()
+    fingerprint = _fingerprint(asked)
+    with transaction.atomic():
+        row_id = _claim(str(scope), operation, key, fingerprint)
+        if row_id is None:
+            return _replay(IdempotencyKey.objects.get(scope=scope, operation=operation, key=key), fingerprint)
+        outcome = _attempt(row_id, deed)
+    if isinstance(outcome, DomainError):
+        raise outcome
+    return outcome
+
+
+def forget_old_keys() -> int:
+    """Delete the keys older than 24 hours; how many there were."""
+    deleted, _ = IdempotencyKey.objects.filter(created_at__lt=timezone.now() - KEPT_FOR).delete()
+    return deleted
+
+
+def _claim(scope: str, operation: str, key: str, fingerprint: str) -> int | None:
+    """The id of the new row, or None when the key is taken by a committed request."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{int(TWIN_WAIT.total_seconds() * 1000)}ms"])
+        try:
+            cursor.execute(
+                "INSERT INTO api_idempotencykey (scope, operation, key, fingerprint, subject_id, status, answer,"
+                " created_at) VALUES (%s, %s, %s, %s, '', 0, '', %s)"
+                " ON CONFLICT (scope, operation, key) DO NOTHING RETURNING id",
+                [scope, operation, key, fingerprint, timezone.now()],
+            )
+        except OperationalError as error:
+            if isinstance(error.__cause__, LockNotAvailable):
+                raise KeyInProgress(retry_after=1) from error
+            raise
+        row = cursor.fetchone()
+        # The deed's own locks wait as long as they do without a key.
+        cursor.execute("SET LOCAL lock_timeout TO DEFAULT")
+    return row[0] if row else None
+
+
+def _attempt(row_id: int, deed: Callable[[], Answer]) -> Answer | DomainError:
+    """The deed's answer, kept under the key; or its refusal, which takes the key away but not what it recorded."""
+    row = IdempotencyKey.objects.filter(pk=row_id)
+    try:
+        answer = deed()
+    except DomainError as refused:
+        row.delete()
+        return refused
+    row.update(status=answer.status, answer=answer.body, subject_id=answer.subject_id)
+    return answer
+
+
+def _replay(row: IdempotencyKey, fingerprint: str) -> Answer:
+    if row.fingerprint != fingerprint:
+        raise KeyReused()
+    return Answer(status=row.status, body=row.answer, subject_id=row.subject_id)
+
+
+def _fingerprint(asked: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()

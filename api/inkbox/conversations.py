@@ -1,0 +1,126 @@
+"""Conversations and connections, read receipts and typing (contract/inkbox.md, section 10)."""
+
+from typing import Any
+from uuid import UUID
+
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from ninja import Query, Router
+from pydantic import BaseModel
+
+from accounts.models import Identity
+from api.auth import actor_of
+from api.inkbox.finding import conversation_with, id_in_path, narrowing_identity
+from api.parsing import Body, Page, QueryBool
+from api.shapes import Seen, connection_shape, conversation_shape, conversation_summary_shape, counts
+from core.actor import Actor
+from core.errors import NotFound
+from dialects import inkbox
+from imessage.models import Connection, Conversation, Part
+from imessage.receipts import mark_read, send_typing
+
+router = Router()
+
+
+class Owner(BaseModel):
+    agent_identity_id: UUID | None = None
+
+
+class ConversationFilter(Page):
+    agent_identity_id: UUID | None = None
+    is_blocked: QueryBool | None = None
+
+
+class ConnectionFilter(Page):
+    agent_identity_id: UUID | None = None
+
+
+class Named(Body):
+    conversation_id: UUID
+
+
+@router.get("/conversations")
+def list_conversations(request: HttpRequest, query: Query[ConversationFilter]) -> list[dict[str, Any]]:
+    """Conversations with previews and counters over the messages looked at, the latest first."""
+    actor = actor_of(request)
+    identity = narrowing_identity(actor, query.agent_identity_id)
+    if actor.is_agent and query.is_blocked:
+        return []
+    seen = _seen(actor, query.is_blocked)
+    page = list(_latest_first(actor, identity, seen)[query.offset : query.offset + query.limit])
+    return _summaries(page, seen)
+
+
+@router.get("/conversations/{conversation_id}")
+def get_conversation(request: HttpRequest, conversation_id: str, query: Query[Owner]) -> dict[str, Any]:
+    """One conversation; naming an identity asserts that it is the owner."""
+    conversation = conversation_with(actor_of(request), id_in_path(conversation_id))
+    if query.agent_identity_id not in {None, conversation.identity_id}:
+        raise NotFound()
+    return inkbox.conversation(conversation_shape(conversation))
+
+
+@router.get("/assignments")
+def list_assignments(request: HttpRequest, query: Query[ConnectionFilter]) -> list[dict[str, Any]]:
+    """Who is connected now, the newest first."""
+    actor = actor_of(request)
+    identity = narrowing_identity(actor, query.agent_identity_id)
+    rows = Connection.objects.visible_to(actor).filter(status=Connection.Status.ACTIVE)
+    if identity:
+        rows = rows.filter(identity=identity)
+    page = rows.order_by("-created_at", "-id")[query.offset : query.offset + query.limit]
+    return [inkbox.assignment(connection_shape(connection)) for connection in page]
+
+
+@router.post("/mark-read")
+def mark_conversation_read(request: HttpRequest, body: Named) -> dict[str, Any]:
+    """Send a read receipt and mark the human's messages read."""
+    actor = actor_of(request)
+    conversation = conversation_with(actor, body.conversation_id)
+    return {"conversation_id": str(conversation.id), "updated_count": mark_read(actor, conversation)}
+
+
+@router.post("/typing")
+def typing(request: HttpRequest, body: Named) -> dict[str, Any]:
+    """Show the typing bubble on the human's phone; it ends by itself."""
+    actor = actor_of(request)
+    send_typing(actor, conversation_with(actor, body.conversation_id))
+    return {"status": "sent"}
+
+
+def _seen(actor: Actor, is_blocked: bool | None) -> Seen:
+    """What a list is computed over: an agent never sees anything blocked, an admin by default sees all."""
+    if actor.is_agent or is_blocked is False:
+        return Seen.VISIBLE
+    return Seen.BLOCKED if is_blocked else Seen.ALL
+
+
+def _latest_first(actor: Actor, identity: Identity | None, seen: Seen) -> QuerySet[Conversation]:
+    """Conversations with at least one message to look at, by the time of the newest of those."""
+    rows = Conversation.objects.visible_to(actor).select_related("connection", "visible_last", "blocked_last")
+    if identity:
+        rows = rows.filter(identity=identity)
+    if seen is Seen.VISIBLE:
+        return rows.filter(visible_total__gt=0).order_by("-visible_last_at", "-id")
+    if seen is Seen.BLOCKED:
+        return rows.filter(blocked_total__gt=0).order_by("-blocked_last_at", "-id")
+    return rows.exclude(visible_total=0, blocked_total=0).order_by("-last_at", "-id")
+
+
+def _summaries(page: list[Conversation], seen: Seen) -> list[dict[str, Any]]:
+    found = [(conversation, counts(conversation, seen)) for conversation in page]
+    with_media = _with_media({tally.latest.id for _, tally in found if tally.latest})
+    return [
+        inkbox.conversation_summary(
+            conversation_summary_shape(
+                conversation, tally, latest_has_media=tally.latest is not None and tally.latest.id in with_media
+            )
+        )
+        for conversation, tally in found
+    ]
+
+
+def _with_media(message_ids: set[UUID]) -> set[UUID]:
+    """Which of these messages carry an attachment."""
+    parts = Part.objects.filter(message_id__in=message_ids, kind=Part.Kind.MEDIA)
+    return set(parts.values_list("message_id", flat=True))

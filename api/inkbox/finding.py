@@ -1,0 +1,86 @@
+"""Finding the rows that a request names. What the caller may not see is missing: the same 404 as for no such id."""
+
+from typing import TypeVar
+from uuid import UUID
+
+from accounts.identities import BadHandle, normal_handle
+from accounts.models import Identity
+from contactrules.models import ContactRule
+from core.actor import Actor
+from core.errors import Forbidden, NotFound
+from imessage.errors import NotEnabled
+from imessage.models import Conversation, Message
+
+Row = TypeVar("Row")
+
+
+def identity_named(actor: Actor, handle: str) -> Identity:
+    """The live identity with this handle, with or without its @; raises `NotFound`."""
+    try:
+        name = normal_handle(handle)
+    except BadHandle as odd:
+        raise NotFound() from odd
+    identity: Identity | None = Identity.objects.visible_to(actor).live().filter(handle=name).first()
+    return _found(identity)
+
+
+def identity_with(actor: Actor, identity_id: UUID) -> Identity:
+    """The live identity with this id; raises `NotFound`."""
+    identity: Identity | None = Identity.objects.visible_to(actor).live().filter(pk=identity_id).first()
+    return _found(identity)
+
+
+def narrowing_identity(actor: Actor, identity_id: UUID | None) -> Identity | None:
+    """The identity that a list is narrowed to, if one is named.
+
+    Raises `Forbidden` when a bound key names any other than its own, `NotFound`, and `NotEnabled` for one that
+    is not enabled for iMessage.
+    """
+    if identity_id is None:
+        return None
+    if actor.is_agent and identity_id != actor.identity_id:
+        raise Forbidden("This key is bound to another identity.")
+    identity = identity_with(actor, identity_id)
+    if not identity.is_reachable:
+        raise NotEnabled()
+    return identity
+
+
+def conversation_with(actor: Actor, conversation_id: UUID) -> Conversation:
+    """The conversation with its connection and identity; raises `NotFound`.
+
+    To an agent a conversation that holds only blocked messages does not exist.
+    """
+    rows = Conversation.objects.visible_to(actor).select_related("connection", "identity")
+    if actor.is_agent:
+        rows = rows.filter(visible_total__gt=0)
+    conversation: Conversation | None = rows.filter(pk=conversation_id).first()
+    return _found(conversation)
+
+
+def message_with(actor: Actor, message_id: UUID) -> Message:
+    """The message with its conversation; raises `NotFound`."""
+    rows = Message.objects.visible_to(actor).select_related("conversation")
+    message: Message | None = rows.filter(pk=message_id).first()
+    return _found(message)
+
+
+def rule_with(actor: Actor, identity: Identity, rule_id: UUID) -> ContactRule:
+    """The rule of this identity; raises `NotFound`."""
+    rows = ContactRule.objects.visible_to(actor).select_related("identity")
+    rule: ContactRule | None = rows.filter(identity=identity, pk=rule_id).first()
+    return _found(rule)
+
+
+def id_in_path(text: str) -> UUID:
+    """The id that a path names; raises `NotFound` for what cannot be one."""
+    try:
+        return UUID(text)
+    except ValueError as odd:
+        raise NotFound() from odd
+
+
+def _found(row: Row | None) -> Row:
+    if row is None:
+        raise NotFound()
+    return row

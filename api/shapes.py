@@ -1,0 +1,127 @@
+"""Our canonical shapes of what only the APIs show; messages and tapbacks have theirs in `imessage.shapes`."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from accounts.models import ApiKey, Identity, organization_public_id
+from contactrules.models import ContactRule
+from imessage.models import Connection, Conversation, Message
+from imessage.shapes import iso
+
+
+class Seen(StrEnum):
+    """Which messages of a conversation are looked at (contract/inkbox.md 10.1)."""
+
+    ALL = "all"
+    VISIBLE = "visible"
+    BLOCKED = "blocked"
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """A conversation's counters over the messages looked at, and the newest of them."""
+
+    total: int
+    unread: int
+    latest: Message | None
+
+
+def counts(conversation: Conversation, seen: Seen) -> Counts:
+    """From the conversation's own counters; *all* is the sum of both sides and the later of both lasts."""
+    visible = Counts(conversation.visible_total, conversation.visible_unread, conversation.visible_last)
+    blocked = Counts(conversation.blocked_total, conversation.blocked_unread, conversation.blocked_last)
+    if seen is not Seen.ALL:
+        return visible if seen is Seen.VISIBLE else blocked
+    lasts = [side.latest for side in (visible, blocked) if side.latest]
+    return Counts(
+        total=visible.total + blocked.total,
+        unread=visible.unread + blocked.unread,
+        latest=max(lasts, key=lambda message: message.position, default=None),
+    )
+
+
+def identity_shape(identity: Identity) -> dict[str, Any]:
+    return {
+        "id": str(identity.id),
+        "organization_id": organization_public_id(identity.organization_id),
+        "handle": identity.handle,
+        "display_name": identity.display_name,
+        "description": identity.description,
+        "status": identity.status,
+        "imessage_enabled": identity.imessage_enabled,
+        "imessage_filter_mode": identity.imessage_filter_mode,
+        **_times(identity.created_at, identity.updated_at),
+    }
+
+
+def key_shape(key: ApiKey) -> dict[str, Any]:
+    return {
+        "id": key.id,
+        "organization_id": organization_public_id(key.organization_id),
+        "identity_id": str(key.identity_id) if key.identity_id else None,
+        "created_by": key.created_by or None,
+        "creator_type": key.creator_type or None,
+        "label": key.label,
+        "description": key.description,
+        "created_at": iso(key.created_at),
+        "last_used_at": iso(key.last_used_at),
+        "expires_at": iso(key.expires_at),
+    }
+
+
+def connection_shape(connection: Connection) -> dict[str, Any]:
+    return {
+        "id": str(connection.id),
+        "organization_id": organization_public_id(connection.organization_id),
+        "identity_id": str(connection.identity_id),
+        "human": connection.human,
+        "status": connection.status,
+        "released_at": iso(connection.released_at),
+        **_times(connection.created_at, connection.updated_at),
+    }
+
+
+def conversation_shape(conversation: Conversation) -> dict[str, Any]:
+    """Reads `conversation.connection`."""
+    return {
+        "id": str(conversation.id),
+        "connection_id": str(conversation.connection_id),
+        "connection_status": conversation.connection.status,
+        "identity_id": str(conversation.identity_id),
+        "human": conversation.human,
+        **_times(conversation.created_at, conversation.updated_at),
+    }
+
+
+def conversation_summary_shape(conversation: Conversation, found: Counts, *, latest_has_media: bool) -> dict[str, Any]:
+    """A conversation with its counters and the preview of its newest message."""
+    latest = found.latest
+    return {
+        **conversation_shape(conversation),
+        "total": found.total,
+        "unread": found.unread,
+        "latest": {
+            "text": latest.text if latest else None,
+            "direction": latest.direction if latest else None,
+            "created_at": iso(latest.created_at) if latest else None,
+            "has_media": latest_has_media,
+        },
+    }
+
+
+def rule_shape(rule: ContactRule) -> dict[str, Any]:
+    return {
+        "id": str(rule.id),
+        "identity_id": str(rule.identity_id),
+        "action": rule.action,
+        "match_type": rule.match_type,
+        "match_target": rule.match_target,
+        "status": rule.status,
+        **_times(rule.created_at, rule.updated_at),
+    }
+
+
+def _times(created_at: datetime, updated_at: datetime) -> dict[str, str | None]:
+    return {"created_at": iso(created_at), "updated_at": iso(updated_at)}

@@ -1,0 +1,256 @@
+"""Inkbox's words for our canonical shapes and error codes (contract/inkbox.md). Pure functions on plain values."""
+
+from collections.abc import Mapping
+from typing import Any
+
+Shape = Mapping[str, Any]
+
+# Every word that its clients know; their parsers fail on any other (contract/inkbox.md, section 18 row 3).
+DIRECTIONS = frozenset({"inbound", "outbound"})
+SERVICES = frozenset({"imessage", "sms", "rcs"})
+MESSAGE_TYPES = frozenset({"message", "carousel"})
+STATUSES = frozenset(
+    {"registered", "pending", "queued", "accepted", "sent", "delivered", "declined", "error", "received"}
+)
+SEND_STYLES = frozenset(
+    {
+        "celebration",
+        "shooting_star",
+        "fireworks",
+        "lasers",
+        "love",
+        "confetti",
+        "balloons",
+        "spotlight",
+        "echo",
+        "invisible",
+        "gentle",
+        "loud",
+        "slam",
+    }
+)
+REACTIONS = frozenset({"love", "like", "dislike", "laugh", "emphasize", "question"})
+ASSIGNMENT_STATUSES = frozenset({"active", "released"})
+FILTER_MODES = frozenset({"blacklist", "whitelist"})
+
+_ERROR_WORDS = {
+    "handle_unavailable": "agent_handle_unavailable",
+    "not_e164": "recipient_not_e164",
+    "connection_released": "imessage_assignment_inactive",
+    "awaiting_inbound": "imessage_awaiting_inbound",
+    "idempotency_key_reused": "idempotency_key_reused",
+    "idempotency_in_progress": "idempotency_in_progress",
+}
+
+
+def error_detail(code: str, message: str, facts: Shape) -> str | dict[str, Any]:
+    """What stands under `detail` for one of our error codes (section 1.3).
+
+    A text, or for the codes that clients tell apart an object that always carries a human `message`.
+    """
+    if code == "recipient_blocked":
+        return {"error": code, "message": message, **_blocked_facts(facts)}
+    if code == "duplicate_rule":
+        return {"existing_rule_id": str(facts["existing_rule_id"]), "message": message}
+    if word := _ERROR_WORDS.get(code):
+        return {"error": word, "message": message}
+    return message
+
+
+def invalid_detail(errors: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The list under `detail` of a 422: what is wrong, where, in words, and with which input."""
+    return [{name: error.get(name) for name in ("type", "loc", "msg", "input")} for error in errors]
+
+
+def rate_limit_headers(facts: Shape) -> dict[str, str]:
+    """The headers of a send cap from its `limit`, `remaining` and `reset` in Unix seconds (section 1.5)."""
+    names = {"limit": "X-RateLimit-Limit", "remaining": "X-RateLimit-Remaining", "reset": "X-RateLimit-Reset"}
+    return {header: str(facts[name]) for name, header in names.items() if name in facts}
+
+
+def message(shape: Shape) -> dict[str, Any]:
+    """A message object (section 8.4)."""
+    return {
+        "id": shape["id"],
+        "conversation_id": shape["conversation_id"],
+        "assignment_id": shape["connection_id"],
+        "direction": shape["direction"],
+        "remote_number": shape["human"],
+        "content": shape["text"],
+        "message_type": shape["message_type"],
+        "service": shape["service"],
+        "send_style": shape["send_style"],
+        "media": [_media(item) for item in shape["media"]] or None,
+        "was_downgraded": shape["was_downgraded"],
+        "status": shape["status"],
+        **_error_fields(shape),
+        "is_read": shape["is_read"],
+        "is_blocked": shape["is_blocked"],
+        "recipients": [_recipient(shape)] if shape["direction"] == "outbound" else None,
+        "reactions": [_compact_reaction(tapback) for tapback in shape["tapbacks"]],
+        "created_at": shape["created_at"],
+        "updated_at": shape["updated_at"],
+    }
+
+
+def reaction(shape: Shape) -> dict[str, Any]:
+    """A reaction object (section 11.1)."""
+    return {
+        "id": shape["id"],
+        "conversation_id": shape["conversation_id"],
+        "assignment_id": shape["connection_id"],
+        "target_message_id": shape["message_id"],
+        "direction": shape["direction"],
+        **_reaction_word(shape),
+        "remote_number": shape["human"],
+        "part_index": shape["part_index"],
+        "created_at": shape["created_at"],
+        "updated_at": shape["updated_at"],
+    }
+
+
+def assignment(shape: Shape) -> dict[str, Any]:
+    """A connection (section 10.3)."""
+    return {
+        "id": shape["id"],
+        "remote_number": shape["human"],
+        "agent_identity_id": shape["identity_id"],
+        "organization_id": shape["organization_id"],
+        "status": shape["status"],
+        "released_at": shape["released_at"],
+        "created_at": shape["created_at"],
+        "updated_at": shape["updated_at"],
+    }
+
+
+def conversation(shape: Shape) -> dict[str, Any]:
+    """A conversation by itself (section 10.2)."""
+    return {
+        "id": shape["id"],
+        "assignment_id": shape["connection_id"],
+        "assignment_status": shape["connection_status"],
+        "remote_number": shape["human"],
+        "created_at": shape["created_at"],
+        "updated_at": shape["updated_at"],
+    }
+
+
+def conversation_summary(shape: Shape) -> dict[str, Any]:
+    """A conversation in a list: with its preview and counters (section 10.1)."""
+    latest = shape["latest"]
+    return {
+        **conversation(shape),
+        "latest_text": latest["text"],
+        "latest_message_at": latest["created_at"],
+        "latest_direction": latest["direction"],
+        "latest_has_media": latest["has_media"],
+        "unread_count": shape["unread"],
+        "total_count": shape["total"],
+    }
+
+
+def contact_rule(shape: Shape) -> dict[str, Any]:
+    """A contact rule (section 12.1)."""
+    return {
+        "id": shape["id"],
+        "agent_identity_id": shape["identity_id"],
+        "action": shape["action"],
+        "match_type": shape["match_type"],
+        "match_target": shape["match_target"],
+        "status": shape["status"],
+        "created_at": shape["created_at"],
+        "updated_at": shape["updated_at"],
+    }
+
+
+def identity(shape: Shape) -> dict[str, Any]:
+    """An agent identity (section 6.3); what we have no product for is null."""
+    return {
+        "id": shape["id"],
+        "organization_id": shape["organization_id"],
+        "agent_handle": shape["handle"],
+        "display_name": shape["display_name"],
+        "description": shape["description"],
+        "email_address": None,
+        "status": shape["status"],
+        "imessage_enabled": shape["imessage_enabled"],
+        "imessage_filter_mode": shape["imessage_filter_mode"],
+        "mailbox": None,
+        "phone_number": None,
+        "tunnel": None,
+        "imessage_number": None,
+        "created_at": shape["created_at"],
+        "updated_at": shape["updated_at"],
+    }
+
+
+def caller(shape: Shape) -> dict[str, Any]:
+    """Who holds an API key (section 4)."""
+    scoped = shape["identity_id"] is not None
+    return {
+        "auth_type": "api_key",
+        "auth_subtype": "api_key.agent_scoped.claimed" if scoped else "api_key.admin_scoped",
+        "scope": f"identity:{shape['identity_id']}" if scoped else f"organization:{shape['organization_id']}",
+        "organization_id": shape["organization_id"],
+        "created_by": shape["created_by"],
+        "creator_type": shape["creator_type"],
+        "key_id": shape["id"],
+        "label": shape["label"],
+        "description": shape["description"],
+        "created_at": shape["created_at"],
+        "last_used_at": shape["last_used_at"],
+        "expires_at": shape["expires_at"],
+    }
+
+
+def triage_number(*, number: str, connect_command: str) -> dict[str, str]:
+    """The router's number and what to text to it (section 7)."""
+    return {"number": number, "connect_command": connect_command}
+
+
+def _blocked_facts(facts: Shape) -> dict[str, Any]:
+    rule_id = facts.get("matched_rule_id")
+    return {
+        "matched_rule_id": str(rule_id) if rule_id else None,
+        "address": facts.get("address", ""),
+        "reason": facts.get("reason", ""),
+    }
+
+
+def _media(item: Shape) -> dict[str, Any]:
+    return {"url": item["url"], "content_type": item["content_type"], "size": item["size"]}
+
+
+def _error_fields(shape: Shape) -> dict[str, Any]:
+    error = shape["error"] or {}
+    return {f"error_{name}": error.get(name) or None for name in ("code", "message", "reason", "detail")}
+
+
+def _recipient(shape: Shape) -> dict[str, Any]:
+    return {
+        "remote_number": shape["human"],
+        "delivery_status": shape["status"],
+        "service": shape["service"],
+        **_error_fields(shape),
+        "sent_at": shape["sent_at"],
+        "delivered_at": shape["delivered_at"],
+        "failed_at": shape["failed_at"],
+    }
+
+
+def _compact_reaction(shape: Shape) -> dict[str, Any]:
+    return {
+        "id": shape["id"],
+        "direction": shape["direction"],
+        **_reaction_word(shape),
+        "remote_number": shape["human"],
+        "part_index": shape["part_index"],
+        "created_at": shape["created_at"],
+    }
+
+
+def _reaction_word(shape: Shape) -> dict[str, str | None]:
+    """A kind that its older clients do not know goes out as `custom`: they fail on any other word (11.3)."""
+    if shape["kind"] in REACTIONS:
+        return {"reaction": shape["kind"], "custom_emoji": None}
+    return {"reaction": "custom", "custom_emoji": shape["emoji"]}
