@@ -101,7 +101,7 @@ class Callbacks:
     async def _post_until_taken(self, event: Event) -> int | None:
         """How many posts it took; None when it was given up."""
         loop, first_post = asyncio.get_running_loop(), None
-        for attempt, pause in enumerate(_pauses(), 1):
+        for attempt, pause in enumerate(pauses(), 1):
             await self._target_set.wait()
             first_post = first_post or loop.time()
             async with self._slots:
@@ -139,7 +139,8 @@ class Callbacks:
         return self._network.memory.line(event["data"]["line"]).faults
 
 
-def _pauses() -> Iterator[float]:
+def pauses() -> Iterator[float]:
+    """Seconds between the posts of one event, without end."""
     yield from BACKOFF
     while True:
         yield BACKOFF[-1]

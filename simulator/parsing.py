@@ -161,11 +161,9 @@ class Fields:
         return self.whole("part", default=0, least=0, most=MOST_MEDIA)
 
     def tapback(self) -> Tapback:
-        """A tapback: one of Apple's six, or any emoji."""
+        """A tapback: one of Apple's six, whose emoji is not asked for, or any emoji."""
         kind = self.choice("kind", TAPBACKS)
-        emoji = self.word_or_none("emoji", longest=LONGEST_EMOJI)
-        if (kind == "emoji") != (emoji is not None):
-            raise invalid("emoji must be given exactly when kind is emoji.")
+        emoji = self.word("emoji", longest=LONGEST_EMOJI) if kind == "emoji" else None
         return Tapback(kind=kind, emoji=emoji, part=self.part())
 
     def callback_secret(self) -> str:

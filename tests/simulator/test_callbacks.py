@@ -1,9 +1,11 @@
 """Callbacks: signed, repeated until taken, in order within a thread, and there to be polled."""
 
 from collections import Counter
+from itertools import islice
 
 from standardwebhooks import Webhook
 
+from simulator.callbacks import pauses
 from tests.simulator.running import OTHER_HUMAN, OTHER_LINE, SECRET, Network, Receiver, eventually
 
 
@@ -39,6 +41,10 @@ def test_a_refused_callback_holds_its_thread(network: Network, receiver: Receive
     ids = [headers["webhook-id"] for headers, _ in receiver.posts]
     assert ids[0] == ids[1] == ids[2] == ids[3]
     eventually(lambda: network.pending() == 0)
+
+
+def test_pauses_grow_to_ten_seconds() -> None:
+    assert list(islice(pauses(), 8)) == [0.2, 0.5, 1, 2, 5, 10, 10, 10]
 
 
 def test_another_thread_does_not_wait(network: Network, receiver: Receiver) -> None:

@@ -124,6 +124,12 @@ def test_wrong_queries_are_refused(network_once: Network, path: str) -> None:
     assert answer.status_code == (200 if path.endswith("with=") else 422), answer.text
 
 
+@pytest.mark.parametrize("emoji", [None, "", 5, "x" * 33])
+def test_an_emoji_tapback_needs_its_emoji(network_once: Network, emoji: Any) -> None:
+    body = {"action": "add", "kind": "emoji", "emoji": emoji}
+    assert network_once.v1("POST", "/messages/msg_0/tapbacks", body).status_code == 422
+
+
 @pytest.mark.parametrize("url", ["", "x", "ftp://example.com", "http://", "http://a b", 5])
 def test_a_callback_needs_a_web_url(network_once: Network, url: Any) -> None:
     assert network_once.v1("PUT", "/callback", {"url": url, "secret": "whsec_" + "a" * 40}).status_code == 422

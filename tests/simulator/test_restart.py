@@ -1,10 +1,12 @@
 """Crashes and restarts: what was answered is still there, and what was owed is still told."""
 
 import json
+import resource
 import threading
 from pathlib import Path
 
 import httpx
+import pytest
 
 from tests.simulator.running import HUMAN, LINE, OTHER_LINE, SECRET, Network, Receiver, eventually, spawn
 
@@ -116,6 +118,17 @@ def test_a_damaged_middle_stops_the_start(tmp_path: Path) -> None:
     _, complaint = process.communicate(timeout=10)
     assert process.returncode == 1
     assert "Line 1 of the journal is damaged." in complaint
+
+
+def test_a_full_disk_stops_the_process_unanswered(network: Network) -> None:
+    limit = (network.data / "journal.jsonl").stat().st_size + 4_000
+    resource.prlimit(network.process.pid, resource.RLIMIT_FSIZE, (limit, limit))
+    network.send("fits")
+    with pytest.raises(httpx.HTTPError):
+        network.send("x" * 20_000)
+    assert network.process.wait(10) == 1
+    network.start()
+    assert network.texts_shown() == ["fits"]
 
 
 def test_a_folder_has_one_simulator(network: Network) -> None:
