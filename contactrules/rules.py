@@ -84,9 +84,7 @@ def note_decision(
     )
 
 
-def create_rule(
-    actor: Actor, identity: Identity, *, action: str, match_target: str, reason: str = ""
-) -> ContactRule:
+def create_rule(actor: Actor, identity: Identity, *, action: str, match_target: str, reason: str = "") -> ContactRule:
     """A new active rule for one number; in force for everything after this returns.
 
     Raises `NotE164`, `Invalid` for an unknown action, `DuplicateRule` when the number has a rule, paused ones

@@ -40,7 +40,9 @@ if not SECRET_KEY:
     )
 SECRET_KEY_FALLBACKS = env.list("CORDBOARD_OLD_SECRET_KEYS", default=[])
 
-BASE_URL = env.str("CORDBOARD_BASE_URL", default=f"http://127.0.0.1:{env.int('CORDBOARD_PORT', default=8000)}").rstrip("/")
+BASE_URL = env.str("CORDBOARD_BASE_URL", default=f"http://127.0.0.1:{env.int('CORDBOARD_PORT', default=8000)}").rstrip(
+    "/"
+)
 _base = urlsplit(BASE_URL)
 if _base.scheme not in {"http", "https"} or not _base.hostname:
     raise ImproperlyConfigured(f"CORDBOARD_BASE_URL must look like https://cordboard.example.com, not {BASE_URL!r}.")
@@ -64,6 +66,7 @@ INSTALLED_APPS = [
     "procrastinate.contrib.django",
     "channels",
     "django_htmx",
+    "cordboard",
     "accounts",
     "events",
     "lines",

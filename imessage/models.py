@@ -250,16 +250,12 @@ class Message(models.Model):
             models.Index(
                 fields=["organization", "-created_at", "-id"], name="message_blocked", condition=Q(is_blocked=True)
             ),
-            models.Index(
-                fields=["conversation", "position"], name="message_queue", condition=Q(status="queued")
-            ),
+            models.Index(fields=["conversation", "position"], name="message_queue", condition=Q(status="queued")),
             models.Index(
                 fields=["conversation"], name="message_unread", condition=Q(direction="inbound", is_read=False)
             ),
             models.Index(fields=["line", "provider_handle"], name="message_handle", condition=~Q(provider_handle="")),
-            models.Index(
-                fields=["identity", "created_at"], name="message_cap", condition=Q(direction="outbound")
-            ),
+            models.Index(fields=["identity", "created_at"], name="message_cap", condition=Q(direction="outbound")),
         ]
 
     def __str__(self) -> str:
@@ -373,5 +369,3 @@ class DeliveryStep(models.Model):
 
     def __str__(self) -> str:
         return f"{self.message_id} {self.state}"
-
-

@@ -162,9 +162,7 @@ class Callback(models.Model):
     class Meta:
         constraints = [models.UniqueConstraint(fields=["account", "event_key"], name="callback_once")]
         indexes = [
-            models.Index(
-                fields=["received_at"], name="callback_open", condition=Q(state__in=["stored", "waiting"])
-            )
+            models.Index(fields=["received_at"], name="callback_open", condition=Q(state__in=["stored", "waiting"]))
         ]
 
     def __str__(self) -> str:
@@ -210,6 +208,9 @@ class Dispatch(models.Model):
     error_class = models.CharField(max_length=30, blank=True)
     error_code = models.CharField(max_length=60, blank=True)
     error_text = models.CharField(max_length=500, blank=True)
+    generation = models.PositiveSmallIntegerField(
+        default=1, help_text="Rises with every worker that takes the call over; a frozen one's late word is refused."
+    )
     lookups = models.PositiveSmallIntegerField(default=0, help_text="Honest answers of find_sent that found nothing.")
     next_lookup_at = models.DateTimeField(null=True, blank=True)
     claimed_at = models.DateTimeField(default=timezone.now)
@@ -229,7 +230,9 @@ class Dispatch(models.Model):
         ]
         indexes = [
             models.Index(fields=["line", "handle"], name="dispatch_handle", condition=~Q(handle="")),
-            models.Index(fields=["claimed_at"], name="dispatch_open", condition=Q(outcome__in=["in_flight", "unknown"])),
+            models.Index(
+                fields=["claimed_at"], name="dispatch_open", condition=Q(outcome__in=["in_flight", "unknown"])
+            ),
         ]
 
     def __str__(self) -> str:

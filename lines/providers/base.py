@@ -58,7 +58,6 @@ class Account:
 class Capabilities:
     """What a driver can do now; surfaces ask this card, never the provider's name (contract/lines.md 2.1)."""
 
-    send_key: bool
     tapback: bool
     tapback_remove: bool
     typing: bool
@@ -96,7 +95,6 @@ class LineReading:
 
     state: str
     reasons: Sequence[str] = ()
-    send_key: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +180,12 @@ class Driver(Protocol):
 
     def send(self, account: Account, order: SendOrder) -> SendReceipt:
         """Send one text. Never raises for the provider's sake: a lost answer is outcome `unknown`."""
+
+    def can_repeat(self, account: Account, *, line: str) -> bool:
+        """Whether sending an order again under its key is harmless now: the provider has a true send key.
+
+        Raises `ProviderCallFailed` when the provider could not tell.
+        """
 
     def find_sent(self, account: Account, order: SendOrder, *, since: datetime, known: set[str]) -> SendReceipt | None:
         """Look a lost send up: a receipt when it left, None for an honest no (`known` handles are other texts).

@@ -1,0 +1,51 @@
+"""`manage.py create_api_key`: a key for a program, printed once."""
+
+import json
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from accounts.identities import normal_handle
+from accounts.keys import create_key
+from accounts.models import Identity, Organization
+from core.actor import Actor
+from core.errors import DomainError
+
+
+class Command(BaseCommand):
+    help = "Make an API key: an admin key of the organization, or one bound to an identity. It is shown this once."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--data", help="The data folder (also CORDBOARD_DATA).")
+        parser.add_argument("--organization", required=True, metavar="NAME_OR_ID")
+        parser.add_argument("--identity", metavar="HANDLE", help="Bind the key to this identity.")
+        parser.add_argument("--label", required=True, help="What the key is for.")
+        parser.add_argument("--json", action="store_true", help="Print JSON: id and api_key.")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        organization = Organization.objects.named(options["organization"]).first()
+        if organization is None:
+            raise CommandError(f"There is no organization {options['organization']!r}.")
+        try:
+            key, text = create_key(
+                Actor.system("create_api_key"),
+                organization=organization,
+                identity=_identity(organization, options["identity"]),
+                label=options["label"],
+            )
+        except DomainError as refused:
+            raise CommandError(refused.message) from refused
+        if options["json"]:
+            self.stdout.write(json.dumps({"id": key.id, "api_key": text}))
+        else:
+            self.stdout.write(f"{text}\nKeep it now: only a digest is stored, it cannot be shown again.")
+
+
+def _identity(organization: Organization, handle: str | None) -> Identity | None:
+    if handle is None:
+        return None
+    identity = Identity.objects.live().filter(organization=organization, handle=normal_handle(handle)).first()
+    if identity is None:
+        raise CommandError(f"{organization} has no identity @{handle.removeprefix('@')}.")
+    return identity

@@ -1,0 +1,225 @@
+"""How humans come to agents: what the router hears and answers, and the life of a connection."""
+
+import re
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.db import transaction
+from django.utils import timezone
+
+from accounts.models import Identity
+from contactrules.models import Decision
+from contactrules.rules import lock_reach, note_decision, verdict
+from core.actor import Actor, Role
+from core.phones import pretty
+from events.record import record
+from imessage.draining import wake_queue, wake_router
+from imessage.errors import ConnectionReleased, NoRouter
+from imessage.models import Connection, Conversation, Direction, RouterMessage
+from lines.models import Line
+from lines.pool import give_line, release_line
+
+PLACEHOLDER_HANDLE = "your-handle"
+
+_COMMAND = re.compile(r"(connect|disconnect)(?:\s+|\s*@\s*)([a-z0-9-]+)", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What a text to the router asks for; `handle` is empty when none was named."""
+
+    verb: RouterMessage.Command
+    handle: str = ""
+
+
+def router_line() -> Line:
+    """The router that is advertised now: the healthiest, oldest in service. Raises `NoRouter`."""
+    routers = sorted(Line.objects.routers(), key=lambda line: (line.seen != Line.Seen.HEALTHY, line.created_at))
+    if not routers:
+        raise NoRouter()
+    return routers[0]
+
+
+def connect_command(identity: Identity | None) -> str:
+    """What a human texts to the router; a placeholder handle when no identity is meant."""
+    return f"connect @{identity.handle if identity else PLACEHOLDER_HANDLE}"
+
+
+def read_command(text: str) -> Command:
+    """The command in a text: any case, any spaces, with or without the @, a full stop or quotes around it."""
+    words = " ".join(text.split()).strip("\"'“”‘’.!, ").casefold()
+    if words in {"help", "?", "hi", "hello", "info"}:
+        return Command(RouterMessage.Command.HELP)
+    if words == "disconnect":
+        return Command(RouterMessage.Command.DISCONNECT)
+    match = _COMMAND.fullmatch(words)
+    if match:
+        return Command(RouterMessage.Command(match[1]), match[2])
+    return Command(RouterMessage.Command.OTHER)
+
+
+def hear(line: Line, *, human: str, text: str, handle: str) -> RouterMessage:
+    """What a human texted to the router: stored, done, and answered once. Inside the caller's transaction."""
+    command = read_command(text)
+    outcome, answer = _obey(line, human, command)
+    RouterMessage.objects.create(
+        line=line,
+        human=human,
+        direction=Direction.INBOUND,
+        text=text,
+        command=command.verb,
+        outcome=outcome,
+        status="received",
+        provider_handle=handle,
+    )
+    return say(line, human, answer)
+
+
+def say(line: Line, human: str, text: str) -> RouterMessage:
+    """Queue one text of our own to a human; it is sent once by the router's drain."""
+    answer = RouterMessage.objects.create(line=line, human=human, direction=Direction.OUTBOUND, text=text)
+    wake_router(line.id, human)
+    return answer
+
+
+def release(actor: Actor, connection: Connection, *, by: str = "admin") -> Connection:
+    """End a connection: what the human writes stops reaching the agent, the pair's line stays reserved.
+
+    Raises `Forbidden` for keys bound to an identity, `ConnectionReleased` when it has ended already. The human
+    is not told.
+    """
+    actor.require(Role.ADMIN)
+    with transaction.atomic():
+        identity = lock_reach(connection.identity)
+        now = timezone.now()
+        ended = Connection.objects.filter(pk=connection.pk, status=Connection.Status.ACTIVE).update(
+            status=Connection.Status.RELEASED, released_at=now, released_by=by, updated_at=now
+        )
+        if not ended:
+            raise ConnectionReleased("This connection has ended already.")
+        release_line(identity, connection.human)
+        _tell(actor, "connection.released", connection, {"by": by})
+        # What was queued will not leave any more: the drain declines it.
+        for conversation_id in Conversation.objects.filter(connection=connection).values_list("id", flat=True):
+            wake_queue(conversation_id)
+    connection.refresh_from_db()
+    return connection
+
+
+def _obey(line: Line, human: str, command: Command) -> tuple[str, str]:
+    """What came of the command (for operators) and the answer (for the human)."""
+    match command.verb:
+        case RouterMessage.Command.CONNECT:
+            return _connect(human, command.handle)
+        case RouterMessage.Command.DISCONNECT:
+            return _disconnect(human, command.handle)
+        case RouterMessage.Command.HELP:
+            return "helped", _help(human)
+    return "not_understood", "I did not understand that. " + _help(human)
+
+
+def _connect(human: str, handle: str) -> tuple[str, str]:
+    identity = Identity.objects.live().filter(handle=handle).first()
+    if identity is None:
+        return "unknown_agent", _unknown_agent(handle)
+    identity = lock_reach(identity)
+    if not identity.is_reachable:
+        return "not_enabled", _unknown_agent(handle)
+    # The verdict comes before everything that would tell a blocked human that the agent exists.
+    given = verdict(identity, human)
+    note_decision(identity, human, given, direction=Decision.Direction.INBOUND, subject=Decision.Subject.CONNECT)
+    if not given.allowed:
+        return "blocked", _unknown_agent(handle)
+    current = Connection.objects.filter(identity=identity, human=human, status="active").select_related("line").first()
+    if current:
+        return "already_connected", (
+            f"You are already connected to {_name(identity)}. Text it at {pretty(current.line.address)}."
+        )
+    line = give_line(identity, human)
+    if line is None:
+        return "no_free_line", (
+            f"No line is free for you and {_name(identity)} just now. Please try again in a few minutes, "
+            "or text 'disconnect' with another agent's handle first."
+        )
+    _open(identity, human, line)
+    about = f"\n{identity.description}" if identity.description else ""
+    return "connected", (
+        f"You are connected to {_name(identity)}.{about}\n"
+        f"Text it at {pretty(line.address)}: everything you write there goes to @{identity.handle}."
+    )
+
+
+def _open(identity: Identity, human: str, line: Line) -> Connection:
+    """A new connection; the conversation of an earlier one is bound to it, so its id stays."""
+    connection = Connection.objects.create(
+        organization_id=identity.organization_id, identity=identity, human=human, line=line
+    )
+    Conversation.objects.filter(identity=identity, thread_key=human, owned_line=None).update(
+        connection=connection, updated_at=timezone.now()
+    )
+    _tell(_human(human), "connection.created", connection, {})
+    return connection
+
+
+def _disconnect(human: str, handle: str) -> tuple[str, str]:
+    active = list(
+        Connection.objects.filter(human=human, status=Connection.Status.ACTIVE)
+        .select_related("identity")
+        .order_by("created_at")
+    )
+    wanted = [connection for connection in active if connection.identity.handle == handle] if handle else active
+    if len(wanted) == 1:
+        release(Actor.system("router"), wanted[0], by="human")
+        return "disconnected", f"You are disconnected from {_name(wanted[0].identity)}."
+    if handle:
+        return "not_connected", f"You are not connected to @{handle}. " + _connections(active)
+    if not active:
+        return "not_connected", "You are not connected to any agent. To connect, text: connect @handle"
+    return "asked_which", "Which one? " + _connections(active) + " Text: disconnect @handle"
+
+
+def _help(human: str) -> str:
+    active = list(Connection.objects.filter(human=human, status=Connection.Status.ACTIVE).select_related("identity"))
+    return (
+        "Text one of these to this number:\n"
+        "connect @handle – talk with an agent\n"
+        "disconnect @handle – stop\n"
+        "help – this message\n" + _connections(active)
+    )
+
+
+def _connections(active: list[Connection]) -> str:
+    if not active:
+        return "You are not connected to any agent."
+    return "You are connected to " + ", ".join(f"@{connection.identity.handle}" for connection in active) + "."
+
+
+def _unknown_agent(handle: str) -> str:
+    """The same bytes for an unknown, a disabled and a blocking agent (contract/inkbox.md 16.1)."""
+    return f"I do not know an agent called @{handle}. Check the handle and text: connect @handle"
+
+
+def _name(identity: Identity) -> str:
+    handle = f"@{identity.handle}"
+    return handle if identity.display_name.casefold() == identity.handle else f"{identity.display_name} ({handle})"
+
+
+def _human(number: str) -> Actor:
+    return Actor(role=Role.VIEWER, kind="human", id=number, label=number)
+
+
+def _tell(actor: Actor, type: str, connection: Connection, data: dict[str, str]) -> None:
+    conversation_id = (
+        Conversation.objects.filter(identity_id=connection.identity_id, thread_key=connection.human, owned_line=None)
+        .values_list("id", flat=True)
+        .first()
+    )
+    record(
+        actor,
+        type,
+        organization_id=connection.organization_id,
+        identity_id=connection.identity_id,
+        conversation_id=conversation_id,
+        subject_id=connection.id,
+        data={"human": connection.human, "line_id": str(connection.line_id), **data},
+    )

@@ -1,0 +1,84 @@
+"""Jobs of conversations: thin; the rows are the state, a job is only the nudge."""
+
+from datetime import timedelta
+from uuid import UUID
+
+from django.db import models, transaction
+from django.db.models import Exists, OuterRef, Q
+from django.utils import timezone
+from procrastinate.contrib.django import app
+
+from core.wake import wake
+from imessage.draining import ConversationQueue, RouterQueue, drain, wake_queue, wake_router
+from imessage.models import Conversation, Direction, Message, RouterMessage
+from imessage.receiving import apply_callback
+from lines.models import Callback
+
+# What should have moved by now and has not is nudged again: the net under every lost wake-up.
+_OVERDUE = timedelta(seconds=10)
+
+
+@app.task(name="imessage.receive")
+def receive(callback_id: int) -> None:
+    """Apply one stored callback; `lock` is its thread, so those of one thread come in order."""
+    apply_callback(callback_id)
+
+
+@app.task(name="imessage.drain")
+def drain_conversation(conversation_id: str) -> None:
+    """Send what waits in one conversation; `lock` and `queueing_lock` are the conversation."""
+    drain(ConversationQueue(UUID(conversation_id)))
+
+
+@app.task(name="imessage.drain_router")
+def drain_router(line_id: str, human: str) -> None:
+    """Send what the router owes one human."""
+    drain(RouterQueue(UUID(line_id), human))
+
+
+@app.task(name="imessage.wake_line")
+def wake_line(line_id: str) -> None:
+    """A line came back: everything that waited for it goes on."""
+    with transaction.atomic():
+        for conversation_id in _queued().filter(line_id=line_id).values_list("conversation_id", flat=True).distinct():
+            wake_queue(conversation_id)
+        for human in _owed().filter(line_id=line_id).values_list("human", flat=True).distinct():
+            wake_router(UUID(line_id), human)
+
+
+@app.periodic(cron="*/5 * * * * *")
+@app.task(name="imessage.sweep", queueing_lock="imessage.sweep")
+def sweep(timestamp: int) -> None:
+    """Nudge queues and callbacks that are overdue, and reports whose subject may have come meanwhile."""
+    overdue = timezone.now() - _OVERDUE
+    with transaction.atomic():
+        for conversation_id in _overdue_conversations():
+            wake_queue(conversation_id)
+        owed = _owed().filter(created_at__lt=overdue).values_list("line_id", "human").distinct()
+        for line_id, human in owed[:500]:
+            wake_router(line_id, human)
+        waiting = Callback.objects.filter(
+            Q(state=Callback.State.WAITING) | Q(state=Callback.State.STORED, received_at__lt=overdue)
+        ).order_by("id")
+        for callback in waiting[:500]:
+            wake(
+                "imessage.receive",
+                lock=callback.thread or None,
+                once=f"callback:{callback.id}",
+                callback_id=callback.id,
+            )
+
+
+def _overdue_conversations() -> list[UUID]:
+    now = timezone.now()
+    stuck = _queued().filter(conversation_id=OuterRef("pk"), created_at__lt=now - _OVERDUE)
+    due = Q(next_attempt_at=None) | Q(next_attempt_at__lt=now)
+    return list(Conversation.objects.filter(Exists(stuck), due).values_list("id", flat=True)[:500])
+
+
+def _queued() -> models.QuerySet[Message]:
+    return Message.objects.filter(status=Message.Status.QUEUED)
+
+
+def _owed() -> models.QuerySet[RouterMessage]:
+    return RouterMessage.objects.filter(direction=Direction.OUTBOUND, status="queued")

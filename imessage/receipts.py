@@ -1,0 +1,248 @@
+"""What became of a message: delivery states that only rise, and who has read what; and the typing bubble."""
+
+from datetime import datetime
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+
+from contactrules.models import Decision
+from contactrules.rules import note_decision, verdict
+from core.actor import Actor
+from events.feed import publish_signal
+from events.record import record
+from imessage.errors import ConnectionReleased, NotEnabled, RecipientBlocked
+from imessage.models import Conversation, DeliveryStep, Direction, Message
+from imessage.shapes import message_shape
+from lines.direct import direct_call
+from lines.providers.base import ProviderError
+
+_FAILED = {Message.Status.ERROR, Message.Status.DECLINED}
+
+
+def advance(
+    actor: Actor,
+    message: Message,
+    status: str,
+    *,
+    at: datetime | None = None,
+    service: str = "",
+    downgraded: bool | None = None,
+    error: ProviderError | None = None,
+    reason: str = "",
+) -> Message:
+    """Move an outbound message on, inside the caller's transaction, with its step and events.
+
+    A report never lowers the rank and `delivered` beats an error (contract/lines.md 2.5). `sent` and
+    `delivered` (or `delivery_failed`) are told once each; a message that jumps to delivered tells both.
+    """
+    message = Message.objects.select_for_update(no_key=True).select_related("line").get(pk=message.pk)
+    _fill(message, service=service, downgraded=downgraded)
+    if Message.RANK[status] > Message.RANK[message.status]:
+        now = timezone.now()
+        if status in {Message.Status.SENT, Message.Status.DELIVERED} and message.sent_at is None:
+            _step(actor, message, Message.Status.SENT, at or now)
+        if status == Message.Status.DELIVERED:
+            _step(actor, message, Message.Status.DELIVERED, at or now)
+        elif status in _FAILED:
+            _fail(actor, message, status, error, reason, now)
+        elif status == Message.Status.ACCEPTED:
+            message.status = status
+            _keep(message, "accepted", at or now)
+            _tell(actor, message, "message.accepted")
+    return message
+
+
+def apply_read_report(actor: Actor, message: Message, *, at: datetime | None) -> None:
+    """The human has read our texts up to this one; a read text was delivered."""
+    moment = at or timezone.now()
+    unread = list(
+        Message.objects.select_for_update(no_key=True)
+        .filter(
+            conversation_id=message.conversation_id,
+            direction=Direction.OUTBOUND,
+            position__lte=message.position,
+            peer_read_at=None,
+        )
+        .exclude(status__in=_FAILED)
+        .exclude(status=Message.Status.QUEUED)
+        .order_by("position")
+    )
+    for read in unread:
+        advance(actor, read, Message.Status.DELIVERED, at=moment)
+        Message.objects.filter(pk=read.pk).update(peer_read_at=moment, updated_at=timezone.now())
+        DeliveryStep.objects.create(message=read, state="read", at=moment)
+    if unread:
+        _tell(actor, message, "message.peer_read")
+
+
+def mark_read(actor: Actor, conversation: Conversation) -> int:
+    """Send a read receipt and mark the visible inbound messages read; the number of messages marked.
+
+    Raises `NotEnabled`, `ConnectionReleased`, `RecipientBlocked`, `Upstream` (nothing marked). Blocked messages
+    are never touched or counted (architecture.md, section 5).
+    """
+    conversation = _reachable(conversation)
+    unread = Message.objects.filter(
+        conversation=conversation, direction=Direction.INBOUND, is_read=False, is_blocked=False
+    )
+    newest = unread.order_by("-position").values_list("position", flat=True).first()
+    if newest is None:
+        return 0
+    line = conversation.connection.line
+    with direct_call(line) as (driver, account):
+        driver.mark_read(account, line=line.address, human=conversation.human)
+    return _mark(actor, conversation, up_to=newest)
+
+
+def send_typing(actor: Actor, conversation: Conversation) -> None:
+    """Show the typing bubble on the human's phone; it ends by itself. Raises as `mark_read` does."""
+    conversation = _reachable(conversation)
+    line = conversation.connection.line
+    with direct_call(line) as (driver, account):
+        driver.typing(account, line=line.address, human=conversation.human, on=True)
+    signal_typing(conversation, on=True, by="agent")
+
+
+def signal_typing(conversation: Conversation, *, on: bool, by: str) -> None:
+    """Tell open pages that the human or the agent is typing; never stored."""
+    publish_signal(
+        {
+            "kind": "typing",
+            "organization_id": str(conversation.organization_id),
+            "identity_id": str(conversation.identity_id),
+            "conversation_id": str(conversation.id),
+            "on": on,
+            "by": by,
+        }
+    )
+
+
+def require_reachable(conversation: Conversation, *, subject: str, message_id: UUID | None = None) -> None:
+    """Raise unless the agent may act on this human now; a refusal by the rules is kept as a decision."""
+    if not conversation.identity.is_reachable:
+        raise NotEnabled()
+    if not conversation.connection.is_active:
+        raise ConnectionReleased()
+    given = verdict(conversation.identity, conversation.human)
+    if given.allowed:
+        return
+    note_decision(
+        conversation.identity,
+        conversation.human,
+        given,
+        direction=Decision.Direction.OUTBOUND,
+        subject=subject,
+        message_id=message_id,
+    )
+    raise RecipientBlocked(
+        "A contact rule blocks this recipient; nothing was sent.",
+        matched_rule_id=given.rule_id,
+        address=conversation.human,
+        reason=given.reason,
+    )
+
+
+def _reachable(conversation: Conversation) -> Conversation:
+    conversation = Conversation.objects.select_related("identity", "connection__line__account").get(pk=conversation.pk)
+    require_reachable(conversation, subject=Decision.Subject.RECEIPT)
+    return conversation
+
+
+def _mark(actor: Actor, conversation: Conversation, *, up_to: int) -> int:
+    now = timezone.now()
+    with transaction.atomic():
+        Conversation.objects.select_for_update(no_key=True).get(pk=conversation.pk)
+        marked = Message.objects.filter(
+            conversation=conversation,
+            direction=Direction.INBOUND,
+            is_read=False,
+            is_blocked=False,
+            position__lte=up_to,
+        ).update(is_read=True, read_at=now, updated_at=now)
+        if marked:
+            Conversation.objects.filter(pk=conversation.pk).update(visible_unread=F("visible_unread") - marked)
+            record(
+                actor,
+                "message.read",
+                organization_id=conversation.organization_id,
+                identity_id=conversation.identity_id,
+                conversation_id=conversation.id,
+                subject_id=conversation.id,
+                data={"count": marked, "up_to": up_to},
+            )
+    return marked
+
+
+def _fill(message: Message, *, service: str, downgraded: bool | None) -> None:
+    changed = {}
+    if service and service != message.service and service in {"imessage", "sms", "rcs"}:
+        changed["service"] = service
+    if downgraded is not None and downgraded != message.was_downgraded:
+        changed["was_downgraded"] = downgraded
+    for name, value in changed.items():
+        setattr(message, name, value)
+    if changed:
+        message.updated_at = timezone.now()
+        message.save(update_fields=[*changed, "updated_at"])
+
+
+def _step(actor: Actor, message: Message, status: str, at: datetime) -> None:
+    message.status = status
+    setattr(message, f"{status}_at", at)
+    _keep(message, status, at)
+    _tell(actor, message, f"message.{status}")
+
+
+def _fail(actor: Actor, message: Message, status: str, error: ProviderError | None, reason: str, now: datetime) -> None:
+    message.status = status
+    message.failed_at = now
+    message.error_reason = reason or (error.error_class if error else "")
+    message.error_code = (error.code if error else reason)[:60]
+    message.error_message = _SENTENCES.get(message.error_reason, "The message could not be delivered.")
+    message.error_detail = (error.text if error else "").replace(message.line.address, "the line")[:500]
+    _keep(message, status, now, detail=message.error_message)
+    _tell(actor, message, "message.delivery_failed")
+
+
+_SENTENCES = {
+    "recipient-unreachable": "The recipient cannot be reached over this service.",
+    "permanent": "The provider refused the message.",
+    "retryable": "The provider kept failing; the message was given up.",
+    "line-down": "The line was down for too long.",
+    "outcome_unknown": "The provider's answer was lost and nothing shows that the message left.",
+    "recipient_blocked": "A contact rule blocked the recipient before the message left.",
+    "connection_released": "The human disconnected before the message left.",
+    "identity_not_enabled": "The identity was disabled before the message left.",
+}
+
+
+def _keep(message: Message, state: str, at: datetime, *, detail: str = "") -> None:
+    message.updated_at = timezone.now()
+    message.save(
+        update_fields=[
+            "status",
+            "sent_at",
+            "delivered_at",
+            "failed_at",
+            "error_reason",
+            "error_code",
+            "error_message",
+            "error_detail",
+            "updated_at",
+        ]
+    )
+    DeliveryStep.objects.create(message=message, state=state, at=at, detail=detail)
+
+
+def _tell(actor: Actor, message: Message, type: str) -> None:
+    record(
+        actor,
+        type,
+        organization_id=message.organization_id,
+        identity_id=message.identity_id,
+        conversation_id=message.conversation_id,
+        subject_id=message.id,
+        data={"message": message_shape(message)},
+    )

@@ -1,0 +1,283 @@
+"""What came in: a stored callback becomes messages, tapbacks, states and reads, each applied once."""
+
+import contextlib
+from datetime import timedelta
+
+from django.db import transaction
+from django.utils import timezone
+
+from accounts.models import Identity
+from contactrules.models import Decision
+from contactrules.rules import lock_reach, note_decision, verdict
+from core.actor import Actor, Role
+from events.record import record
+from imessage import connecting, receipts, tapbacks
+from imessage.errors import NoRouter
+from imessage.models import Connection, Conversation, Direction, Message, Part, RouterMessage, Service
+from imessage.sending import append, lock_conversation
+from imessage.shapes import message_shape
+from lines.models import Callback, Dispatch, Line
+from lines.pool import live_route
+from lines.providers import driver_of
+from lines.providers.base import (
+    Outcome,
+    ReadReported,
+    Report,
+    SendReceipt,
+    StatusChanged,
+    TapbackArrived,
+    TextArrived,
+    TypingChanged,
+    Unrecognised,
+)
+from lines.dispatching import settle
+
+_PROVIDER = Actor.system("provider")
+
+# How long a report waits for what it speaks of: a tapback may overtake its message (contract/lines.md 3.2).
+WAITS_FOR = timedelta(minutes=10)
+
+# One hint to a human who writes to a line without a route, per day.
+_HINT_EVERY = timedelta(days=1)
+_HINT = "This number has no conversation with you just now. To talk with an agent, text 'help' to {router}."
+
+
+class NotHereYet(Exception):
+    """A report about something that has not been stored yet."""
+
+
+class Unrouted(Exception):
+    """A text on a line without a live route for this human, or on no line of ours."""
+
+    def __init__(self, reason: str, *, line: Line | None = None, human: str = "") -> None:
+        self.reason, self.line, self.human = reason, line, human
+        super().__init__(reason)
+
+
+def apply_callback(callback_id: int) -> Callback.State | None:
+    """Apply one stored callback, all of it or nothing; applying it again changes nothing.
+
+    Returns its new state, None when it had been applied before. The caller's job runs in the thread's order.
+    """
+    with transaction.atomic():
+        callback = (
+            Callback.objects.select_for_update(no_key=True, of=("self",)).select_related("account").get(pk=callback_id)
+        )
+        if callback.state not in {Callback.State.STORED, Callback.State.WAITING}:
+            return None
+        callback.state, callback.detail = _apply(callback)
+        callback.attempts += 1
+        callback.applied_at = timezone.now()
+        callback.save(update_fields=["state", "detail", "attempts", "applied_at"])
+    return Callback.State(callback.state)
+
+
+def _apply(callback: Callback) -> tuple[Callback.State, str]:
+    try:
+        reports = driver_of(callback.account).parse(bytes(callback.body))
+    except (ValueError, KeyError, TypeError, AttributeError) as unreadable:
+        return Callback.State.UNRECOGNISED, f"{type(unreadable).__name__}: {unreadable}"[:500]
+    try:
+        with transaction.atomic():
+            for report in reports:
+                _apply_report(callback, report)
+    except NotHereYet as missing:
+        overdue = timezone.now() - callback.received_at > WAITS_FOR
+        return (Callback.State.UNMATCHED if overdue else Callback.State.WAITING), str(missing)
+    except Unrouted as unrouted:
+        if unrouted.line:
+            _hint(unrouted.line, unrouted.human)
+        return Callback.State.UNROUTED, unrouted.reason
+    if any(isinstance(report, Unrecognised) for report in reports):
+        return Callback.State.UNRECOGNISED, ""
+    return Callback.State.APPLIED, ""
+
+
+def _apply_report(callback: Callback, report: Report) -> None:
+    if isinstance(report, Unrecognised):
+        return
+    line = Line.objects.filter(account=callback.account, address=report.line).select_related("account").first()
+    if line is None:
+        raise Unrouted(f"No line of this account has the address {report.line[:50]!r}.")
+    match report:
+        case TextArrived():
+            _receive_text(line, report, late=callback.late)
+        case TapbackArrived():
+            _receive_tapback(line, report)
+        case StatusChanged():
+            _receive_status(line, report)
+        case ReadReported():
+            _receive_read(line, report)
+        case TypingChanged():
+            _receive_typing(line, report)
+
+
+def _receive_text(line: Line, report: TextArrived, *, late: bool) -> None:
+    if line.kind == Line.Kind.ROUTER:
+        connecting.hear(line, human=report.human, text=report.text, handle=report.handle)
+        return
+    route = live_route(line, report.human)
+    connection = route and _active_connection(route.identity, report.human)
+    if not route or not connection:
+        raise Unrouted("No live route for this human on this line.", line=line, human=report.human)
+    identity = lock_reach(route.identity)
+    conversation = lock_conversation(_conversation(identity, connection))
+    given = verdict(identity, report.human)
+    now = timezone.now()
+    message = Message(
+        organization_id=identity.organization_id,
+        identity=identity,
+        conversation=conversation,
+        connection=connection,
+        line=line,
+        human=report.human,
+        direction=Direction.INBOUND,
+        text=report.text or None,
+        message_type=Message.Type.CAROUSEL if len(report.media) > 1 else Message.Type.MESSAGE,
+        service=report.service if report.service in Service.values else Service.IMESSAGE,
+        status=Message.Status.RECEIVED,
+        is_blocked=not given.allowed,
+        rule_id=given.rule_id,
+        rule_revision=given.revision,
+        filter_mode=given.mode,
+        provider_handle=report.handle,
+        provider_at=report.at,
+        is_late=late,
+        created_at=now,
+        updated_at=now,
+    )
+    append(conversation, message, _parts(report))
+    note_decision(
+        identity,
+        report.human,
+        given,
+        direction=Decision.Direction.INBOUND,
+        subject=Decision.Subject.MESSAGE,
+        message_id=message.id,
+    )
+    record(
+        _human(report.human),
+        "message.received" if given.allowed else "message.blocked",
+        organization_id=identity.organization_id,
+        identity_id=identity.id,
+        conversation_id=conversation.id,
+        subject_id=message.id,
+        data={"message": message_shape(message), "identity_reachable": identity.is_reachable},
+    )
+
+
+def _receive_tapback(line: Line, report: TapbackArrived) -> None:
+    message = _message_by_handle(line, report.handle)
+    tapbacks.receive_tapback(
+        _human(report.human),
+        message,
+        kind=report.kind,
+        emoji=report.emoji,
+        part_index=report.part,
+        removed=report.removed,
+    )
+
+
+def _receive_status(line: Line, report: StatusChanged) -> None:
+    """Settle the call it speaks of, then move the message on; in whatever order reports come."""
+    dispatch = _dispatch(line, report)
+    settle(dispatch, SendReceipt(outcome=Outcome.ACCEPTED, handle=report.handle, state=report.state))
+    if dispatch.kind == Dispatch.Kind.ROUTER:
+        _move_router_message(dispatch, report)
+        return
+    message = Message.objects.get(pk=dispatch.order_id)
+    if not message.provider_handle:
+        Message.objects.filter(pk=message.pk).update(provider_handle=report.handle)
+    if report.state in Message.RANK:
+        receipts.advance(
+            _PROVIDER,
+            message,
+            report.state,
+            at=report.at,
+            service=report.service,
+            downgraded=report.downgraded,
+            error=report.error,
+        )
+
+
+def _receive_read(line: Line, report: ReadReported) -> None:
+    if RouterMessage.objects.filter(line=line, provider_handle=report.handle).exists():
+        return
+    receipts.apply_read_report(_human(report.human), _message_by_handle(line, report.handle), at=report.at)
+
+
+def _receive_typing(line: Line, report: TypingChanged) -> None:
+    route = live_route(line, report.human)
+    if route and verdict(route.identity, report.human).allowed:
+        for conversation in Conversation.objects.filter(identity=route.identity, thread_key=report.human):
+            receipts.signal_typing(conversation, on=report.on, by="human")
+
+
+def _active_connection(identity: Identity, human: str) -> Connection | None:
+    return Connection.objects.filter(identity=identity, human=human, status=Connection.Status.ACTIVE).first()
+
+
+def _conversation(identity: Identity, connection: Connection) -> Conversation:
+    """The pair's conversation, made by the human's first text and bound to the connection it came over."""
+    conversation, _ = Conversation.objects.get_or_create(
+        identity=identity,
+        thread_key=connection.human,
+        owned_line=None,
+        defaults={
+            "organization_id": identity.organization_id,
+            "connection": connection,
+            "human": connection.human,
+        },
+    )
+    return conversation
+
+
+def _parts(report: TextArrived) -> list[Part]:
+    parts = [Part(kind=Part.Kind.TEXT, text=report.text)] if report.text else []
+    parts += [
+        Part(kind=Part.Kind.MEDIA, url=media.url, content_type=media.content_type, size=media.size)
+        for media in report.media
+    ]
+    return parts
+
+
+def _hint(line: Line, human: str) -> None:
+    """Keep the text findable, and tell the human once a day where to go; the same whoever they are."""
+    record(_human(human), "text.unrouted", subject_id=line.id, data={"line_id": str(line.id), "human": human})
+    told = RouterMessage.objects.filter(
+        line=line, human=human, direction=Direction.OUTBOUND, created_at__gt=timezone.now() - _HINT_EVERY
+    )
+    with contextlib.suppress(NoRouter):
+        if not told.exists():
+            connecting.say(line, human, _HINT.format(router=connecting.router_line().address))
+
+
+def _message_by_handle(line: Line, handle: str) -> Message:
+    message = Message.objects.filter(line=line, provider_handle=handle).select_related("identity").first()
+    if message is None:
+        raise NotHereYet(f"No message with the handle {handle[:60]!r} yet.")
+    return message
+
+
+def _dispatch(line: Line, report: StatusChanged) -> Dispatch:
+    calls = Dispatch.objects.filter(line=line)
+    dispatch = calls.filter(handle=report.handle).first()
+    if dispatch is None and report.order_key:
+        dispatch = calls.filter(order_id=report.order_key).order_by("-attempt").first()
+    if dispatch is None:
+        raise NotHereYet(f"No call with the handle {report.handle[:60]!r} yet.")
+    return dispatch
+
+
+def _move_router_message(dispatch: Dispatch, report: StatusChanged) -> None:
+    rank = {"queued": 0, "sent": 1, "error": 2, "delivered": 3}
+    answer = RouterMessage.objects.select_for_update(no_key=True).get(pk=dispatch.order_id)
+    if rank.get(report.state, 0) > rank.get(answer.status, 0):
+        answer.status = report.state
+        answer.provider_handle = answer.provider_handle or report.handle
+        answer.updated_at = timezone.now()
+        answer.save(update_fields=["status", "provider_handle", "updated_at"])
+
+
+def _human(number: str) -> Actor:
+    return Actor(role=Role.VIEWER, kind="human", id=number, label=number)

@@ -1,0 +1,254 @@
+"""An agent's message on its way out: accepted here under locks, then drained one conversation at a time."""
+
+import math
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from urllib.parse import urlsplit
+
+from django.db import connection, models, transaction
+from django.utils import timezone
+
+from accounts.models import Identity
+from contactrules.models import Decision
+from contactrules.rules import lock_reach, note_decision, verdict
+from core.actor import Actor
+from core.errors import Invalid
+from core.phones import e164
+from core.texts import MESSAGE_LIMIT, storable
+from events.record import record
+from imessage.connecting import connect_command, router_line
+from imessage.draining import wake_queue
+from imessage.errors import AwaitingInbound, CapReached, NoRouter, NotConnected, NotEnabled
+from imessage.models import Connection, Conversation, DeliveryStep, Direction, Message, Part, SendStyle
+from imessage.receipts import require_reachable
+from imessage.shapes import message_shape
+
+# Every accepted outbound message counts, failed ones too (architecture.md, section 5).
+CAP = 100
+CAP_WINDOW = timedelta(hours=24)
+
+# A Retry-After of five seconds or less makes newer clients repeat the call by themselves (contract/inkbox.md 1.5).
+_SHORTEST_RETRY = 6
+
+
+def send_message(
+    actor: Actor,
+    *,
+    identity: Identity | None = None,
+    to: str | None = None,
+    conversation: Conversation | None = None,
+    text: str | None = None,
+    media_urls: Sequence[str] = (),
+    send_style: str = "",
+) -> Message:
+    """Accept a message for a connected human; it is `queued` and will leave once, in the conversation's order.
+
+    The human is named by `conversation`, or by `to` and the sending `identity`. The checks come in the order of
+    contract/inkbox.md 16.3 and raise `Invalid`, `NotE164`, `NotEnabled`, `NotConnected`, `ConnectionReleased`,
+    `RecipientBlocked`, `AwaitingInbound`, `CapReached`. Committed when this returns outside a transaction.
+    """
+    _check_content(text, media_urls, send_style)
+    if (conversation is None) == (to is None):
+        raise Invalid("Name the recipient by exactly one of 'to' and 'conversation_id'.")
+    with transaction.atomic():
+        sender = lock_reach(conversation.identity if conversation else _required(identity))
+        target = _conversation(sender, conversation, to)
+        require_reachable(target, subject=Decision.Subject.MESSAGE)
+        _check_cap(sender)
+        message = _store(actor, target, text=text or None, media_urls=media_urls, send_style=send_style)
+        wake_queue(target.id)
+    return message
+
+
+def lock_conversation(conversation: Conversation) -> Conversation:
+    """The conversation, locked until the transaction ends; after the identity, before its messages."""
+    return (
+        Conversation.objects.select_for_update(no_key=True, of=("self",))
+        .select_related("connection__line__account", "identity")
+        .get(pk=conversation.pk)
+    )
+
+
+def append(conversation: Conversation, message: Message, parts: Sequence[Part]) -> Message:
+    """Store a message at the end of its conversation, with its counters; the caller holds the conversation's lock."""
+    message.position = conversation.next_position
+    message.save(force_insert=True)
+    for index, part in enumerate(parts):
+        part.message, part.index = message, index
+    Part.objects.bulk_create(parts)
+    side = "blocked" if message.is_blocked else "visible"
+    conversation.next_position += 1
+    setattr(conversation, f"{side}_total", getattr(conversation, f"{side}_total") + 1)
+    if message.direction == Direction.INBOUND:
+        setattr(conversation, f"{side}_unread", getattr(conversation, f"{side}_unread") + 1)
+    setattr(conversation, f"{side}_last", message)
+    setattr(conversation, f"{side}_last_at", message.created_at)
+    conversation.last_at = conversation.updated_at = message.created_at
+    conversation.save(
+        update_fields=[
+            "next_position",
+            f"{side}_total",
+            f"{side}_unread",
+            f"{side}_last",
+            f"{side}_last_at",
+            "last_at",
+            "updated_at",
+        ]
+    )
+    return message
+
+
+def used_of_cap(identity: Identity) -> int:
+    """How many messages of the rolling 24 hours the identity has used."""
+    return _in_window(identity).count()
+
+
+def _check_content(text: str | None, media_urls: Sequence[str], send_style: str) -> None:
+    if not text and not media_urls:
+        raise Invalid("A message needs 'text' or one of 'media_urls'.")
+    if text is not None and len(storable(text)) > MESSAGE_LIMIT:
+        raise Invalid(f"'text' is {len(text):,} characters long; the limit is {MESSAGE_LIMIT:,}.")
+    if len(media_urls) > 1:
+        raise Invalid("'media_urls' takes at most one URL.")
+    for url in media_urls:
+        _check_media_url(url)
+    if send_style and send_style not in SendStyle.values:
+        raise Invalid(f"'send_style' must be one of {', '.join(SendStyle.values)}.")
+
+
+def _check_media_url(url: str) -> None:
+    try:
+        parts = urlsplit(storable(url))
+        host = parts.hostname
+    except ValueError:
+        host = None
+    if not host or parts.scheme not in {"http", "https"} or len(url) > 2000 or not url.isprintable():
+        raise Invalid("'media_urls' must be http or https URLs of at most 2,000 characters.")
+
+
+def _required(identity: Identity | None) -> Identity:
+    if identity is None:
+        raise Invalid("Sending by 'to' needs the sending identity.")
+    return identity
+
+
+def _conversation(sender: Identity, conversation: Conversation | None, to: str | None) -> Conversation:
+    """The conversation to write into, locked, with `sender` (locked) as its identity."""
+    found = conversation or _by_number(sender, e164(to or ""))
+    locked = lock_conversation(found)
+    locked.identity = sender
+    return locked
+
+
+def _by_number(sender: Identity, human: str) -> Conversation:
+    """The pair's conversation; refuses in order: not enabled, never connected, released, blocked, not written yet."""
+    latest = Connection.objects.filter(identity=sender, human=human).order_by("-created_at").first()
+    if latest is None:
+        raise NotEnabled() if not sender.is_reachable else _never_connected(sender, human)
+    found = Conversation.objects.filter(identity=sender, thread_key=human, owned_line=None).first()
+    if found is None:
+        require_reachable(
+            Conversation(identity=sender, connection=latest, human=human), subject=Decision.Subject.MESSAGE
+        )
+        raise AwaitingInbound()
+    return found
+
+
+def _never_connected(sender: Identity, human: str) -> NotConnected:
+    command = connect_command(sender)
+    try:
+        number = router_line().address
+    except NoRouter:
+        number = None
+    where = f"to {number}" if number else "to the router number"
+    return NotConnected(
+        f"{human} is not connected to @{sender.handle}. Have them text '{command}' {where} first.",
+        connect_command=command,
+        router_number=number,
+    )
+
+
+def _check_cap(sender: Identity) -> None:
+    """Raise `CapReached` unless a slot is free, by the database's clock; the caller holds the identity's lock.
+
+    `now()` would be the transaction's start, which may lie before the wait for the lock.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*), extract(epoch FROM min(created_at)), extract(epoch FROM clock_timestamp())"
+            " FROM (SELECT created_at FROM imessage_message"
+            "  WHERE identity_id = %s AND direction = 'outbound' AND created_at > clock_timestamp() - %s"
+            "  ORDER BY created_at DESC LIMIT %s) AS newest",
+            [sender.id, CAP_WINDOW, CAP],
+        )
+        used, oldest, now = cursor.fetchone()
+    if used < CAP:
+        return
+    frees_at = math.ceil(float(oldest) + CAP_WINDOW.total_seconds())
+    raise CapReached(
+        f"@{sender.handle} has sent {CAP} messages in the last 24 hours; repeat after the time given.",
+        retry_after=max(_SHORTEST_RETRY, frees_at - int(now)),
+        limit=CAP,
+        remaining=0,
+        reset=frees_at,
+    )
+
+
+def _in_window(identity: Identity) -> models.QuerySet[Message]:
+    return Message.objects.filter(
+        identity=identity, direction=Direction.OUTBOUND, created_at__gt=timezone.now() - CAP_WINDOW
+    )
+
+
+def _store(
+    actor: Actor, conversation: Conversation, *, text: str | None, media_urls: Sequence[str], send_style: str
+) -> Message:
+    now = _database_now()
+    given = verdict(conversation.identity, conversation.human)
+    message = Message(
+        organization_id=conversation.organization_id,
+        identity=conversation.identity,
+        conversation=conversation,
+        connection=conversation.connection,
+        line=conversation.connection.line,
+        human=conversation.human,
+        direction=Direction.OUTBOUND,
+        text=text,
+        send_style=send_style,
+        status=Message.Status.QUEUED,
+        rule_id=given.rule_id,
+        rule_revision=given.revision,
+        filter_mode=given.mode,
+        created_at=now,
+        updated_at=now,
+    )
+    parts = [Part(kind=Part.Kind.TEXT, text=text)] if text else []
+    parts += [Part(kind=Part.Kind.MEDIA, url=url) for url in media_urls]
+    append(conversation, message, parts)
+    note_decision(
+        conversation.identity,
+        conversation.human,
+        given,
+        direction=Decision.Direction.OUTBOUND,
+        subject=Decision.Subject.MESSAGE,
+        message_id=message.id,
+    )
+    DeliveryStep.objects.create(message=message, state="queued", at=now)
+    record(
+        actor,
+        "message.queued",
+        organization_id=message.organization_id,
+        identity_id=message.identity_id,
+        conversation_id=message.conversation_id,
+        subject_id=message.id,
+        data={"message": message_shape(message)},
+    )
+    return message
+
+
+def _database_now() -> datetime:
+    """The database's clock, after all locks: the cap is counted by it."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        row = cursor.fetchone()
+    return row[0]

@@ -1,0 +1,82 @@
+"""Our canonical shapes: what a row looks like outside, in JSON's own types.
+
+Built once per event and frozen into it; `dialects` turns a shape into each vendor's words, whether it comes
+from a row or from an event.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from imessage.models import Message, Part, Tapback
+
+
+def iso(moment: datetime | None) -> str | None:
+    """ISO 8601 in UTC with Z, to the microsecond when there are any."""
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z") if moment else None
+
+
+def message_shape(message: Message) -> dict[str, Any]:
+    """A message with its media and live tapbacks, oldest first.
+
+    Reads `message.parts` and `message.tapbacks`: prefetch them (`tapbacks` narrowed by `.live()`) for lists.
+    """
+    return {
+        "id": str(message.id),
+        "organization_id": str(message.organization_id),
+        "identity_id": str(message.identity_id),
+        "conversation_id": str(message.conversation_id),
+        "connection_id": str(message.connection_id),
+        "direction": message.direction,
+        "human": message.human,
+        "position": message.position,
+        "text": message.text,
+        "message_type": message.message_type,
+        "service": message.service,
+        "send_style": message.send_style or None,
+        "media": [_media_shape(part) for part in message.parts.all() if part.kind == Part.Kind.MEDIA],
+        "was_downgraded": message.was_downgraded,
+        "status": message.status,
+        "error": _error_shape(message),
+        "is_read": message.is_read,
+        "is_blocked": message.is_blocked,
+        "is_late": message.is_late,
+        "tapbacks": [tapback_shape(tapback, message) for tapback in message.tapbacks.all() if tapback.ended_at is None],
+        "created_at": iso(message.created_at),
+        "updated_at": iso(message.updated_at),
+        "sent_at": iso(message.sent_at),
+        "delivered_at": iso(message.delivered_at),
+        "failed_at": iso(message.failed_at),
+        "peer_read_at": iso(message.peer_read_at),
+    }
+
+
+def tapback_shape(tapback: Tapback, message: Message) -> dict[str, Any]:
+    """A tapback on `message`, the one it targets."""
+    return {
+        "id": str(tapback.id),
+        "conversation_id": str(message.conversation_id),
+        "connection_id": str(tapback.connection_id),
+        "message_id": str(tapback.message_id),
+        "direction": tapback.direction,
+        "kind": tapback.kind,
+        "emoji": tapback.emoji or None,
+        "human": tapback.human,
+        "part_index": tapback.part_index,
+        "created_at": iso(tapback.created_at),
+        "updated_at": iso(tapback.updated_at),
+    }
+
+
+def _media_shape(part: Part) -> dict[str, Any]:
+    return {"id": str(part.id), "url": part.url, "content_type": part.content_type or None, "size": part.size}
+
+
+def _error_shape(message: Message) -> dict[str, str] | None:
+    if message.status not in {Message.Status.ERROR, Message.Status.DECLINED}:
+        return None
+    return {
+        "code": message.error_code,
+        "reason": message.error_reason,
+        "message": message.error_message,
+        "detail": message.error_detail,
+    }

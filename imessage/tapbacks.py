@@ -1,0 +1,200 @@
+"""Tapbacks, both ways: one live one per sender and message part; every change of one is kept."""
+
+from django.db import transaction
+from django.utils import timezone
+
+from contactrules.models import Decision
+from contactrules.rules import note_decision, verdict
+from core.actor import Actor
+from core.errors import Invalid
+from events.record import record
+from imessage.errors import NoSuchPart, NotReactable
+from imessage.models import Conversation, Direction, Message, Tapback, TapbackChange, TapbackKind
+from imessage.receipts import require_reachable
+from imessage.shapes import message_shape, tapback_shape
+from lines.direct import direct_call
+
+# What agents may send; any emoji is for humans only (contract/inkbox.md 11.1).
+SENDABLE = [kind.value for kind in TapbackKind if kind != TapbackKind.CUSTOM]
+
+
+def send_tapback(actor: Actor, message: Message, *, kind: str, part_index: int = 0) -> Tapback:
+    """Put the agent's tapback on a message part; it replaces the agent's earlier one there.
+
+    The same one again changes nothing. Raises `Invalid`, `NoSuchPart`, `NotReactable`, `NotEnabled`,
+    `ConnectionReleased`, `RecipientBlocked`, `Upstream` (nothing recorded, safe to repeat).
+    """
+    if kind not in SENDABLE:
+        raise Invalid(f"'reaction' must be one of {', '.join(SENDABLE)}.")
+    conversation = Conversation.objects.select_related("identity", "connection__line__account").get(
+        pk=message.conversation_id
+    )
+    require_reachable(conversation, subject=Decision.Subject.TAPBACK)
+    if not 0 <= part_index < max(1, message.parts.count()):
+        raise NoSuchPart(f"The message has no part {part_index}.")
+    if not message.provider_handle:
+        raise NotReactable("This message has not left yet; a tapback needs a message that is on the phone.")
+    current = _live(message, part_index, Direction.OUTBOUND)
+    if current and current.kind == kind:
+        return current
+    with direct_call(message.line) as (driver, account):
+        driver.tapback(
+            account,
+            line=message.line.address,
+            handle=message.provider_handle,
+            part=part_index,
+            kind=kind,
+            emoji="",
+            remove=False,
+        )
+    with transaction.atomic():
+        return _put(actor, message, conversation, Direction.OUTBOUND, kind=kind, emoji="", part_index=part_index)
+
+
+def receive_tapback(actor: Actor, message: Message, *, kind: str, emoji: str, part_index: int, removed: bool) -> None:
+    """Apply a human's tapback or its removal, inside the caller's transaction; repeats change nothing.
+
+    A blocked human's is kept as a change and nothing else: the live tapback stays as it was, and no API
+    shows it (architecture.md, section 5).
+    """
+    conversation = Conversation.objects.select_related("identity", "connection").get(pk=message.conversation_id)
+    given = verdict(conversation.identity, message.human)
+    note_decision(
+        conversation.identity,
+        message.human,
+        given,
+        direction=Decision.Direction.INBOUND,
+        subject=Decision.Subject.TAPBACK,
+        message_id=message.id,
+    )
+    part_index = part_index if 0 <= part_index < max(1, message.parts.count()) else 0
+    if not given.allowed:
+        _keep_blocked(actor, message, conversation, kind=kind, emoji=emoji, part_index=part_index, removed=removed)
+    elif removed:
+        _take_back(actor, message, conversation, kind=kind, emoji=emoji, part_index=part_index)
+    else:
+        current = _live(message, part_index, Direction.INBOUND)
+        if not (current and current.kind == kind and current.emoji == emoji):
+            _put(actor, message, conversation, Direction.INBOUND, kind=kind, emoji=emoji, part_index=part_index)
+
+
+def _live(message: Message, part_index: int, direction: str) -> Tapback | None:
+    return Tapback.objects.live().filter(message=message, part_index=part_index, direction=direction).first()
+
+
+def _put(
+    actor: Actor,
+    message: Message,
+    conversation: Conversation,
+    direction: str,
+    *,
+    kind: str,
+    emoji: str,
+    part_index: int,
+) -> Tapback:
+    # The message's lock makes parallel tapbacks of one sender queue up; the last one stays.
+    Message.objects.select_for_update(no_key=True).get(pk=message.pk)
+    now = timezone.now()
+    replaced = (
+        Tapback.objects.live()
+        .filter(message=message, part_index=part_index, direction=direction)
+        .update(ended_at=now, updated_at=now)
+    )
+    tapback = Tapback.objects.create(
+        organization_id=message.organization_id,
+        message=message,
+        connection=conversation.connection,
+        part_index=part_index,
+        direction=direction,
+        kind=kind,
+        emoji=emoji[:64],
+        human=message.human,
+        created_at=now,
+        updated_at=now,
+    )
+    action = TapbackChange.Action.REPLACE if replaced else TapbackChange.Action.ADD
+    _change(message, tapback, action, direction, kind=kind, emoji=emoji, part_index=part_index)
+    _tell(actor, message, "tapback.replaced" if replaced else "tapback.added", tapback)
+    return tapback
+
+
+def _take_back(
+    actor: Actor, message: Message, conversation: Conversation, *, kind: str, emoji: str, part_index: int
+) -> None:
+    """End the human's live tapback; the removal of one that was replaced meanwhile is ignored."""
+    Message.objects.select_for_update(no_key=True).get(pk=message.pk)
+    current = _live(message, part_index, Direction.INBOUND)
+    if current is None or current.kind != kind or current.emoji != emoji:
+        return
+    current.ended_at = current.updated_at = timezone.now()
+    current.save(update_fields=["ended_at", "updated_at"])
+    _change(
+        message,
+        current,
+        TapbackChange.Action.REMOVE,
+        Direction.INBOUND,
+        kind=kind,
+        emoji=emoji,
+        part_index=part_index,
+    )
+    _tell(actor, message, "tapback.removed", current)
+
+
+def _keep_blocked(
+    actor: Actor,
+    message: Message,
+    conversation: Conversation,
+    *,
+    kind: str,
+    emoji: str,
+    part_index: int,
+    removed: bool,
+) -> None:
+    action = TapbackChange.Action.REMOVE if removed else TapbackChange.Action.ADD
+    _change(message, None, action, Direction.INBOUND, kind=kind, emoji=emoji, part_index=part_index, is_blocked=True)
+    record(
+        actor,
+        "tapback.blocked",
+        organization_id=message.organization_id,
+        identity_id=message.identity_id,
+        conversation_id=conversation.id,
+        subject_id=message.id,
+        data={"action": action, "kind": kind, "emoji": emoji},
+    )
+
+
+def _change(
+    message: Message,
+    tapback: Tapback | None,
+    action: str,
+    direction: str,
+    *,
+    kind: str,
+    emoji: str,
+    part_index: int,
+    is_blocked: bool = False,
+) -> None:
+    TapbackChange.objects.create(
+        organization_id=message.organization_id,
+        conversation_id=message.conversation_id,
+        message=message,
+        tapback_id=tapback.id if tapback else None,
+        part_index=part_index,
+        direction=direction,
+        action=action,
+        kind=kind,
+        emoji=emoji[:64],
+        is_blocked=is_blocked,
+    )
+
+
+def _tell(actor: Actor, message: Message, type: str, tapback: Tapback) -> None:
+    record(
+        actor,
+        type,
+        organization_id=message.organization_id,
+        identity_id=message.identity_id,
+        conversation_id=message.conversation_id,
+        subject_id=message.id,
+        data={"tapback": tapback_shape(tapback, message), "message": message_shape(message)},
+    )

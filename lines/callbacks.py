@@ -1,0 +1,79 @@
+"""What providers tell us: proved on the raw bytes, stored raw with its job in one transaction, answered. Nothing else."""
+
+import hashlib
+import logging
+from uuid import UUID
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import F
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_POST
+
+from core.wake import wake
+from lines.models import Callback, ProviderAccount
+from lines.providers import driver_of, opened
+from lines.providers.base import CallbackId, CallbackRefused
+
+logger = logging.getLogger(__name__)
+
+
+def callback_url(account: ProviderAccount) -> str:
+    """Where this account's provider posts to; the address is configuration, never guessed from a request."""
+    return settings.BASE_URL + reverse("callback", args=[account.id])
+
+
+@csrf_exempt
+@require_POST
+def receive(request: HttpRequest, account_id: UUID) -> HttpResponse:
+    """A provider's callback: 204 once it is committed, also for a repeat; 401 unproved; 404 unknown account."""
+    account = ProviderAccount.objects.filter(pk=account_id).first()
+    if account is None:
+        return HttpResponse(status=404)
+    body = request.body
+    try:
+        driver_of(account).prove(opened(account), headers=dict(request.headers), body=body, url=callback_url(account))
+    except CallbackRefused as refused:
+        ProviderAccount.objects.filter(pk=account.pk).update(callbacks_refused=F("callbacks_refused") + 1)
+        logger.warning("Refused a callback", extra={"account_id": str(account_id), "reason": str(refused)})
+        return HttpResponse(status=401)
+    store(account, body, late=False)
+    return HttpResponse(status=204)
+
+
+def store(account: ProviderAccount, body: bytes, *, late: bool) -> bool:
+    """Keep a proved callback with its job, once per event key; False for a repeat.
+
+    A body the driver cannot tell apart is kept under a key of its own digest, for the operator.
+    """
+    try:
+        told_apart = driver_of(account).identify(body)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        told_apart = CallbackId(key=f"sha256:{_sha256(body)}")
+    key, thread = told_apart.key[:200], told_apart.thread[:210]
+    with transaction.atomic():
+        callback_id = _insert(account, key, thread, body, late)
+        if callback_id is None:
+            return False
+        wake("imessage.receive", lock=thread or None, callback_id=callback_id)
+    return True
+
+
+def _insert(account: ProviderAccount, key: str, thread: str, body: bytes, late: bool) -> int | None:
+    """The new row's id, None when the key is there already; one statement, so that parallel repeats agree."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO lines_callback"
+            " (account_id, event_key, thread, body, late, state, detail, attempts, received_at)"
+            " VALUES (%s, %s, %s, %s, %s, %s, '', 0, clock_timestamp())"
+            " ON CONFLICT (account_id, event_key) DO NOTHING RETURNING id",
+            [account.pk, key, thread, body, late, Callback.State.STORED],
+        )
+        row = cursor.fetchone()
+    return row[0] if row else None
+
+
+def _sha256(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest()

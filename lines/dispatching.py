@@ -1,0 +1,167 @@
+"""One text to one provider, once: the claim before the call, the outcome after it, and what a lost answer takes.
+
+An order is a message or a router message, known here by its id alone. The rules are contract/lines.md 2.7.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from uuid import UUID
+
+from django.conf import settings
+from django.db.models import F
+from django.utils import timezone
+
+from lines.models import Dispatch, Line
+from lines.providers import driver_of, opened
+from lines.providers.base import ErrorClass, Outcome, ProviderError, SendOrder, SendReceipt
+
+# A worker that held its claim so long without calling was frozen; another may have taken over meanwhile.
+LEASE = timedelta(seconds=10)
+
+# Two honest "no"s of a lookup allow one new attempt; after that an operator decides.
+MOST_BLIND_ATTEMPTS = 2
+
+
+class Step(StrEnum):
+    """What an order's standing dispatch asks for next."""
+
+    CALL = "call"  # nothing stands: claim and call
+    REPEAT = "repeat"  # the answer was lost: find out, by the send key or by looking it up
+    WAIT = "wait"  # the answer was lost and it is too early to look again
+    DONE = "done"  # the provider has it
+
+
+@dataclass(frozen=True, slots=True)
+class Next:
+    step: Step
+    dispatch: Dispatch | None = None
+    at: datetime | None = None
+
+
+def next_step(order_id: UUID) -> Next:
+    """What to do for this order now. The caller holds the order's queue, so an in-flight call is a dead worker's."""
+    standing = (
+        Dispatch.objects.filter(order_id=order_id, outcome__in=[*Dispatch.OPEN, Dispatch.Outcome.ACCEPTED])
+        .select_related("line__account")
+        .first()
+    )
+    if standing is None:
+        return Next(Step.CALL)
+    if standing.outcome == Dispatch.Outcome.ACCEPTED:
+        return Next(Step.DONE, standing)
+    due = standing.next_lookup_at or standing.claimed_at + timedelta(seconds=settings.FIND_SENT_WAITS[0])
+    return Next(Step.REPEAT, standing) if due <= timezone.now() else Next(Step.WAIT, standing, due)
+
+
+def claim(*, kind: Dispatch.Kind, order_id: UUID, line: Line, human: str, text: str) -> Dispatch:
+    """Write the attempt down, inside the caller's transaction, before the provider is called."""
+    attempt = Dispatch.objects.filter(order_id=order_id).count() + 1
+    return Dispatch.objects.create(
+        kind=kind, order_id=order_id, attempt=attempt, line=line, human=human, text=text, claimed_at=timezone.now()
+    )
+
+
+def take_over(dispatch: Dispatch) -> Dispatch:
+    """Claim a dead worker's call, inside the caller's transaction; its own late word will be refused."""
+    dispatch.generation += 1
+    dispatch.outcome = Dispatch.Outcome.UNKNOWN
+    dispatch.save(update_fields=["generation", "outcome"])
+    return dispatch
+
+
+def call(dispatch: Dispatch, order: SendOrder) -> SendReceipt:
+    """Call the provider, outside any transaction; raises `ClaimLost` when the claim is too old to act on."""
+    if timezone.now() - dispatch.claimed_at > LEASE:
+        raise ClaimLost(str(dispatch.id))
+    account = dispatch.line.account
+    return driver_of(account).send(opened(account), order)
+
+
+def find_out(dispatch: Dispatch, order: SendOrder) -> SendReceipt | None:
+    """What became of a call whose answer was lost; None for an honest "no". Outside any transaction.
+
+    With a true send key the same order is simply repeated. Raises `ProviderCallFailed` when nobody can tell now.
+    """
+    account = dispatch.line.account
+    driver, credentials = driver_of(account), opened(account)
+    if driver.can_repeat(credentials, line=dispatch.line.address):
+        return driver.send(credentials, order)
+    known = set(
+        Dispatch.objects.filter(line=dispatch.line, human=dispatch.human)
+        .exclude(pk=dispatch.pk)
+        .exclude(handle="")
+        .values_list("handle", flat=True)
+    )
+    # A minute of grace: the provider's clock is not ours.
+    since = dispatch.claimed_at - timedelta(minutes=1)
+    return driver.find_sent(credentials, order, since=since, known=known)
+
+
+def settle(dispatch: Dispatch, receipt: SendReceipt) -> bool:
+    """Record how a call ended, in the caller's transaction; False when the dispatch was settled before.
+
+    An accepted text is the truth whoever reports it; anything else counts only from the latest claim.
+    """
+    rows = Dispatch.objects.open().filter(pk=dispatch.pk)
+    if receipt.outcome is Outcome.ACCEPTED:
+        return bool(
+            rows.update(
+                outcome=Dispatch.Outcome.ACCEPTED,
+                handle=receipt.handle,
+                provider_state=receipt.state,
+                settled_at=timezone.now(),
+            )
+        )
+    rows = rows.filter(generation=dispatch.generation)
+    if receipt.outcome is Outcome.UNKNOWN:
+        return bool(rows.update(outcome=Dispatch.Outcome.UNKNOWN, next_lookup_at=_next_lookup(dispatch)))
+    error = receipt.error or ProviderError(ErrorClass.PERMANENT, "refused", "")
+    return bool(
+        rows.update(
+            outcome=Dispatch.Outcome.REFUSED,
+            error_class=error.error_class,
+            error_code=error.code[:60],
+            error_text=error.text[:500],
+            settled_at=timezone.now(),
+        )
+    )
+
+
+def note_not_found(dispatch: Dispatch) -> bool:
+    """Count an honest "no"; True once there were enough of them to call the text not sent."""
+    dispatch.lookups += 1
+    enough = dispatch.lookups >= len(settings.FIND_SENT_WAITS)
+    Dispatch.objects.open().filter(pk=dispatch.pk, generation=dispatch.generation).update(
+        outcome=Dispatch.Outcome.NOT_SENT if enough else Dispatch.Outcome.UNKNOWN,
+        lookups=F("lookups") + 1,
+        next_lookup_at=None if enough else _next_lookup(dispatch),
+        settled_at=timezone.now() if enough else None,
+    )
+    return enough
+
+
+def postpone(dispatch: Dispatch) -> datetime:
+    """Nobody could tell: look again in a while. Such an answer never counts as a "no"."""
+    at = timezone.now() + timedelta(seconds=settings.FIND_SENT_WAITS[0])
+    Dispatch.objects.open().filter(pk=dispatch.pk).update(next_lookup_at=at)
+    return at
+
+
+def may_try_again(order_id: UUID) -> bool:
+    """Whether a text that did not leave may have one new attempt without an operator's word."""
+    blind = Dispatch.objects.filter(order_id=order_id, outcome=Dispatch.Outcome.NOT_SENT).count()
+    return blind < MOST_BLIND_ATTEMPTS
+
+
+class ClaimLost(Exception):
+    """The claim is older than its lease: another worker may hold it, so this one must not call."""
+
+
+def _next_lookup(dispatch: Dispatch) -> datetime:
+    """The waits count from the claim, but a lookup that came late pushes the later ones back: "no"s must lie apart."""
+    waits = settings.FIND_SENT_WAITS
+    index = min(dispatch.lookups, len(waits) - 1)
+    gap = waits[index] - (waits[index - 1] if index else 0)
+    planned = dispatch.claimed_at + timedelta(seconds=waits[index])
+    return max(planned, timezone.now() + timedelta(seconds=gap)) if index else planned
