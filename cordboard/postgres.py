@@ -33,10 +33,12 @@ NAME = "cordboard"
 # The start of the name of a file left in the data folder when its cluster lives elsewhere.
 MARK = "postgres.in-"
 PORT = 5432
+DEFAULT_DATA = Path(__file__).resolve().parent.parent / "var"
 SYSTEM_FOLDER = Path("/var/lib/cordboard")
 SHORT_FOLDER = Path("/tmp")  # noqa: S108 - the folder below it is made 0700 and its owner is checked
+ON_LINUX: bool = sys.platform == "linux"
 # sun_path holds 108 bytes with the closing zero on Linux, 104 on macOS.
-LONGEST_SOCKET_PATH = 107 if sys.platform == "linux" else 103
+LONGEST_SOCKET_PATH = 107 if ON_LINUX else 103
 # A server that was killed with -9 replays its log before it answers; its orphans need a second or two to leave.
 START_WITHIN = 120.0
 ORPHANS_LEAVE_WITHIN = 20.0
@@ -307,7 +309,7 @@ def _make_cluster(cluster: Cluster, *, fsync: bool) -> None:
 def _initdb_arguments(side: Path) -> list[str]:
     arguments = ["-D", str(side), "-U", NAME, "--auth=trust", "--encoding=UTF8"]
     # macOS knows no C.UTF-8; the built-in provider's is the same on every system.
-    arguments.append("--locale=C.UTF-8" if sys.platform == "linux" else "--locale=C")
+    arguments.append("--locale=C.UTF-8" if ON_LINUX else "--locale=C")
     if _version(binaries()) >= 17:
         arguments += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
     return arguments
@@ -331,7 +333,7 @@ def _version(folder: Path) -> int:
 
 
 def _run(cluster: Cluster, program: str, *arguments: str, given: str = "") -> None:
-    command = [_reachable_binaries(cluster.account) / program, *arguments]
+    command: list[str | Path] = [_reachable_binaries(cluster.account) / program, *arguments]
     done = subprocess.run(
         command, input=given, capture_output=True, text=True, check=False, **_as_account(cluster.account)
     )
@@ -437,7 +439,7 @@ def _postmaster(cluster: Cluster) -> int | None:
 
 def _is_postgres(number: int) -> bool:
     """Whether a living `postgres` has this process id; zombies and other programs do not count."""
-    if sys.platform == "linux":
+    if ON_LINUX:
         try:
             name, rest = Path(f"/proc/{number}/stat").read_text().split("(", 1)[1].rsplit(")", 1)
         except (FileNotFoundError, ProcessLookupError):
@@ -497,7 +499,7 @@ def main() -> int:
     """`python -m cordboard.postgres start|stop|status|url --data DIR`; `url` starts the server too."""
     parser = argparse.ArgumentParser(prog="python -m cordboard.postgres", description=__doc__)
     parser.add_argument("deed", choices=["start", "stop", "status", "url", "remove"])
-    parser.add_argument("--data", type=Path, default=Path(os.environ.get("CORDBOARD_DATA", "var")))
+    parser.add_argument("--data", type=Path, default=Path(os.environ.get("CORDBOARD_DATA", DEFAULT_DATA)))
     parser.add_argument("--no-fsync", action="store_true", help="fast and unsafe, for tests")
     options = parser.parse_args()
     try:
