@@ -18,7 +18,8 @@ from simulator.network import Network
 
 PROVIDER_TOKEN = "SIMULATOR_PROVIDER_TOKEN"  # noqa: S105
 CONTROL_TOKEN = "SIMULATOR_CONTROL_TOKEN"  # noqa: S105
-GRACE = 2.0
+# aiohttp waits this long twice: before it cancels the calls under way, and after.
+GRACE = 1.0
 
 
 def main() -> int:
@@ -46,8 +47,11 @@ async def run(options: argparse.Namespace) -> None:
     try:
         await _serve(runner, options.host, options.port)
         await _until_stopped(writing)
+        # With a dead journal nobody may be answered any more, so nothing is wound up.
+        if not writing.done():
+            network.end_waits()
+            await runner.cleanup()
     finally:
-        await runner.cleanup()
         await callbacks.stop()
         journal.close()
     await writing

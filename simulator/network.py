@@ -51,6 +51,7 @@ class Network:
         self.memory = Memory()
         self.tell: Callable[[int, Event], None] = lambda cursor, event: None
         self._watchers: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
+        self._ending = False
 
     def restore(self) -> None:
         """Take in what earlier runs kept; raises `JournalError`. A hand-over cut off by a crash is finished."""
@@ -201,10 +202,17 @@ class Network:
     ) -> list[tuple[int, dict[str, Any]]]:
         """What reached the handset after the cursor, as soon as there is something or when the time is over."""
         happened = self.memory.happenings(human, after=after, limit=limit)
-        if happened or not seconds:
+        if happened or not seconds or self._ending:
             return happened
         await self._news(human, seconds)
         return self.memory.happenings(human, after=after, limit=limit)
+
+    def end_waits(self) -> None:
+        """Answer everyone who waits, now and from now on: the process is about to end."""
+        self._ending = True
+        for watchers in self._watchers.values():
+            for watcher in watchers:
+                watcher.set()
 
     async def _news(self, human: str, seconds: float) -> None:
         news = asyncio.Event()
