@@ -69,7 +69,7 @@ class Supervisor:
         self._asked = 0
 
     def listen_for_signals(self) -> None:
-        """SIGTERM and SIGINT end `wait_until` and `run` with `StopAskedError`; a second one cuts the children's grace."""
+        """SIGTERM and SIGINT raise `StopAskedError` in `wait_until` and `run` and end `watch`; a second one kills."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._ask_to_stop)
 

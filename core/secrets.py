@@ -26,7 +26,7 @@ def digest(secret: str) -> str:
 def matches(secret: str, stored: str) -> bool:
     """Whether `stored` is the digest of `secret`, under the current key or a former one, in constant time."""
     keys = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
-    return any([same(_digest(key, secret), stored) for key in keys])
+    return any(same(_digest(key, secret), stored) for key in keys)
 
 
 def same(left: str, right: str) -> bool:

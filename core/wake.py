@@ -1,4 +1,4 @@
-"""Waking a job by its task's name, in the caller's transaction: how an app reaches a higher one without importing it."""
+"""Waking a job by its task's name, in the caller's transaction: how an app reaches a higher one."""
 
 from datetime import datetime
 from typing import Any

@@ -20,7 +20,7 @@ class Xid8Field(models.Field):
 class EventQuerySet(TenantQuerySet):
     def settled(self) -> Self:
         """Events below which nothing can appear any more: for readers that must miss nothing (architecture 10)."""
-        return self.extra(where=["xid < pg_snapshot_xmin(pg_current_snapshot())"])  # noqa: S610 - constant text
+        return self.extra(where=["xid < pg_snapshot_xmin(pg_current_snapshot())"])
 
 
 class Event(models.Model):

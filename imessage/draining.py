@@ -206,7 +206,7 @@ class ConversationQueue:
             Message.objects.filter(pk=message.pk).update(provider_handle=receipt.handle)
             message.provider_handle = receipt.handle
             # What a provider calls queued has left us: ours is at least accepted.
-            state = receipt.state if Message.RANK.get(receipt.state, 0) > 2 else Message.Status.ACCEPTED  # noqa: PLR2004
+            state = receipt.state if Message.RANK.get(receipt.state, 0) > 2 else Message.Status.ACCEPTED
             receipts.advance(_DRAIN, message, state, service=receipt.service)
             return
         receipts.advance(_DRAIN, message, Message.Status.ERROR, error=receipt.error, reason=reason)

@@ -16,6 +16,7 @@ from imessage.errors import NoRouter
 from imessage.models import Connection, Conversation, Direction, Message, Part, RouterMessage, Service
 from imessage.sending import append, lock_conversation
 from imessage.shapes import message_shape
+from lines.dispatching import settle
 from lines.models import Callback, Dispatch, Line
 from lines.pool import live_route
 from lines.providers import driver_of
@@ -30,7 +31,6 @@ from lines.providers.base import (
     TypingChanged,
     Unrecognised,
 )
-from lines.dispatching import settle
 
 _PROVIDER = Actor.system("provider")
 

@@ -1,4 +1,4 @@
-"""What providers tell us: proved on the raw bytes, stored raw with its job in one transaction, answered. Nothing else."""
+"""What providers tell us: proved on the raw bytes, stored raw with its job in one transaction, answered."""
 
 import hashlib
 import logging

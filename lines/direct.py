@@ -1,4 +1,4 @@
-"""Calls that a request waits for: typing, read receipts, tapbacks. Bounded, so that a slow provider stops nobody else."""
+"""Calls that a request waits for: typing, read receipts, tapbacks; bounded, so that a slow provider stops nobody."""
 
 import contextlib
 import threading

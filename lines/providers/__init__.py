@@ -1,10 +1,9 @@
 """The drivers, by the name that a provider account carries."""
 
+from core import secrets
 from lines.models import ProviderAccount
 from lines.providers.base import Account, Driver
 from lines.providers.simulated import SimulatedDriver
-
-from core import secrets
 
 _DRIVERS: dict[str, Driver] = {driver.name: driver for driver in [SimulatedDriver()]}
 

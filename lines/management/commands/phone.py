@@ -13,6 +13,7 @@ from core.phones import e164
 from lines import simulation
 from lines.models import Line, Route
 
+_INSTANT = 0.01
 _SIX = {"love", "like", "dislike", "laugh", "emphasize", "question"}
 
 
@@ -82,8 +83,8 @@ class Command(BaseCommand):
         """Everything that reached the handset in the time given."""
         received: list[dict[str, Any]] = []
         ends = monotonic() + seconds
-        while (left := ends - monotonic()) > 0:
-            news = simulation.wait(human, after=cursor, seconds=left)
+        while (left := ends - monotonic()) > _INSTANT:
+            news = simulation.wait(human, after=cursor, seconds=round(left, 3))
             received += news["events"]
             cursor = news["next"]
         return received
