@@ -99,7 +99,7 @@ class Command(BaseCommand):
         if "bubbles" not in done:
             self.stdout.write("done")
         for event in received or []:
-            self.stdout.write("received: " + json.dumps(event, ensure_ascii=False))
+            self.stdout.write(_event_line(event))
         if received == []:
             self.stdout.write("nothing received")
 
@@ -124,4 +124,19 @@ def _router() -> str:
 
 def _bubble_line(bubble: dict[str, Any]) -> str:
     marks = "".join(f" [{tapback.get('emoji') or tapback['kind']}]" for tapback in bubble["tapbacks"])
-    return f"{bubble['at'][:19]}  {bubble['from']} → {bubble['to']}  {bubble['text'] or ''}{marks}"
+    media = "".join(f" <{item['url']}>" for item in bubble["media"])
+    return f"{bubble['at'][11:19]}  {bubble['from']} → {bubble['to']}  {bubble['text'] or ''}{media}{marks}"
+
+
+def _event_line(event: dict[str, Any]) -> str:
+    match event["type"]:
+        case "bubble":
+            return _bubble_line(event["bubble"])
+        case "tapback":
+            done = "took back" if event["action"] == "remove" else "reacted"
+            return f"{event['at'][11:19]}  {event['with']} {done}: {event['emoji'] or event['kind']}"
+        case "typing":
+            return f"{event['at'][11:19]}  {event['with']} {'is typing …' if event['on'] else 'stopped typing'}"
+        case "read":
+            return f"{event['at'][11:19]}  {event['with']} read your text"
+    return json.dumps(event, ensure_ascii=False)
