@@ -16,9 +16,15 @@ from dialects import inkbox
 # How much of a refused value is shown back.
 _ECHO = 100
 
-# Pydantic's own sentences name our classes.
-_NOT_AN_OBJECT = "The body must be a JSON object."
-_SENTENCES = {"model_type": _NOT_AN_OBJECT, "model_attributes_type": _NOT_AN_OBJECT}
+# Said instead of pydantic's sentences, which name our classes or Python's types.
+_SENTENCES = {
+    "model_type": "The body must be a JSON object.",
+    "model_attributes_type": "The body must be a JSON object.",
+    "bool_type": "Must be true or false.",
+    "uuid_type": "Must be a UUID.",
+    "uuid_parsing": "Must be a UUID.",
+    "string_unicode": "Text must not contain lone surrogates; send real Unicode characters.",
+}
 
 # The parameters of views that hold a whole body or query: no part of a place that a client knows.
 _CONTAINERS = {"body", "query"}
@@ -63,10 +69,10 @@ def refused(request: HttpRequest, error: DomainError) -> HttpResponse:
     return response
 
 
-def method_not_allowed(allowed: str) -> HttpResponse:
+def method_not_allowed(allowed: list[str]) -> HttpResponse:
     """405 with the methods that the path knows."""
-    response = respond({"detail": f"This path knows only {allowed}."}, status=405)
-    response["Allow"] = allowed
+    response = respond({"detail": f"This path knows only {' and '.join(allowed)}."}, status=405)
+    response["Allow"] = ", ".join(allowed)
     return response
 
 

@@ -18,7 +18,6 @@ from pydantic_core import PydanticCustomError
 
 from core.errors import DomainError, Invalid
 from core.phones import e164
-from core.texts import storable
 
 logger = logging.getLogger(__name__)
 
@@ -132,7 +131,6 @@ def _web_url(text: str) -> str:
     return text
 
 
-Text = Annotated[str, said_by(storable)]
 PhoneNumber = Annotated[str, said_by(e164)]
 WebUrl = Annotated[str, Field(max_length=_URL_LIMIT), said_by(_web_url)]
 QueryBool = Annotated[bool, BeforeValidator(_true_or_false)]

@@ -17,7 +17,7 @@ def _in_shape(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
     @functools.wraps(view)
     def answer(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         response = view(request, *args, **kwargs)
-        return method_not_allowed(response["Allow"]) if response.status_code == 405 else response
+        return method_not_allowed(sorted(response["Allow"].split(", "))) if response.status_code == 405 else response
 
     return answer
 

@@ -1,6 +1,6 @@
 """Agent identities (contract/inkbox.md, section 6)."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
@@ -12,11 +12,12 @@ from accounts.identities import create_identity, normal_handle, update_identity
 from accounts.models import Identity
 from api.auth import actor_of, key_of
 from api.inkbox.finding import identity_named
-from api.parsing import Body, Text, respond, said_by
+from api.parsing import Body, respond, said_by
 from api.shapes import identity_shape
 from contactrules.rules import set_filter_mode
 from core.actor import Actor, Role
 from core.errors import Invalid
+from core.texts import storable
 from dialects import inkbox
 
 router = Router()
@@ -37,8 +38,8 @@ def _refuse_line(line_id: object) -> None:
 
 
 Handle = Annotated[str, said_by(normal_handle)]
-DisplayName = Annotated[Text, Field(max_length=255)]
-Description = Annotated[Text, Field(max_length=10_000)]
+DisplayName = Annotated[str, Field(max_length=255), said_by(storable)]
+Description = Annotated[str, Field(max_length=10_000), said_by(storable)]
 
 
 class NewIdentity(Body):
@@ -55,7 +56,7 @@ class IdentityChanges(Body):
     description: Description | None = None
     imessage_enabled: StrictBool = False
     imessage_filter_mode: Identity.FilterMode = Identity.FilterMode.BLACKLIST
-    status: Identity.Status = Identity.Status.ACTIVE
+    status: Literal["active", "paused"] = "active"
     claim_imessage_number: Annotated[bool | None, AfterValidator(_refuse_claim)] = None
     imessage_number_id: Annotated[Any, AfterValidator(_refuse_line)] = None
 

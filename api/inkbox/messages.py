@@ -14,10 +14,10 @@ from accounts.models import Identity
 from api.auth import actor_of
 from api.idempotency import Answer, key_of, once
 from api.inkbox.finding import conversation_with, identity_with, narrowing_identity
-from api.parsing import Body, Page, PhoneNumber, QueryBool, Text, WebUrl
+from api.parsing import Body, Page, PhoneNumber, QueryBool, WebUrl, said_by
 from core.actor import Actor
 from core.errors import Invalid, NotFound
-from core.texts import MESSAGE_LIMIT
+from core.texts import MESSAGE_LIMIT, storable
 from dialects import inkbox
 from imessage.models import Conversation, Message, SendStyle, Tapback
 from imessage.sending import send_message
@@ -38,7 +38,7 @@ def _one_recipient(to: Any) -> Any:
 class Send(Body):
     to: Annotated[PhoneNumber | None, BeforeValidator(_one_recipient)] = None
     conversation_id: UUID | None = None
-    text: Annotated[Text, Field(max_length=MESSAGE_LIMIT)] | None = None
+    text: Annotated[str, Field(max_length=MESSAGE_LIMIT), said_by(storable)] | None = None
     media_urls: Annotated[list[WebUrl], Field(max_length=1)] | None = None
     send_style: SendStyle | None = None
     reply_to_message_id: UUID | None = None

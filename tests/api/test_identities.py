@@ -1,0 +1,151 @@
+from typing import Any
+
+import pytest
+
+from accounts.models import Identity
+from imessage.shapes import iso
+from tests.api.conftest import Api
+
+
+def shown(identity: Identity, **changes: Any) -> dict[str, Any]:
+    return {
+        "id": str(identity.id),
+        "organization_id": identity.organization.public_id,
+        "agent_handle": identity.handle,
+        "display_name": "Helper",
+        "description": None,
+        "email_address": None,
+        "status": "active",
+        "imessage_enabled": True,
+        "imessage_filter_mode": "blacklist",
+        "mailbox": None,
+        "phone_number": None,
+        "tunnel": None,
+        "imessage_number": None,
+        "created_at": iso(identity.created_at),
+        "updated_at": iso(identity.updated_at),
+        **changes,
+    }
+
+
+@pytest.mark.parametrize("path", ["/identities", "/identities/"])
+def test_create_works_with_and_without_the_slash(admin: Api, path: str) -> None:
+    response = admin.post(path, {"agent_handle": "@Helper", "display_name": "Helper", "imessage_enabled": True})
+    assert response.status_code == 201
+    assert response.json() == shown(Identity.objects.get())
+
+
+def test_create_has_defaults(admin: Api) -> None:
+    body = admin.post("/identities/", {"agent_handle": "plain"}).json()
+    assert (body["display_name"], body["description"], body["imessage_enabled"]) == ("plain", None, False)
+
+
+def test_create_ignores_what_newer_clients_send(admin: Api) -> None:
+    extras = {"mailbox": {}, "tunnel": {"tls_mode": "edge"}, "vault_secret_ids": "*", "contact_sharing_enabled": True}
+    assert admin.post("/identities/", {"agent_handle": "new", **extras}).status_code == 201
+
+
+def test_create_keeps_an_empty_description_apart_from_none(admin: Api) -> None:
+    assert admin.post("/identities/", {"agent_handle": "new", "description": ""}).json()["description"] == ""
+
+
+def test_create_refuses_a_taken_handle(admin: Api, charlies_identity: Identity) -> None:
+    response = admin.post("/identities/", {"agent_handle": charlies_identity.handle})
+    assert response.status_code == 409
+    assert response.json() == {
+        "detail": {
+            "error": "agent_handle_unavailable",
+            "message": "The agent handle 'stranger' is already taken; choose another.",
+        }
+    }
+
+
+def test_create_refuses_a_bound_key(agent: Api) -> None:
+    response = agent.post("/identities/", {"agent_handle": "new"})
+    assert (response.status_code, response.json()) == (403, {"detail": "This key or person may not do that."})
+
+
+def test_create_explains_a_bad_handle(admin: Api) -> None:
+    response = admin.post("/identities/", {"agent_handle": "Not a handle"})
+    assert response.status_code == 422
+    assert response.json() == {
+        "detail": [
+            {
+                "type": "bad_handle",
+                "loc": ["body", "agent_handle"],
+                "msg": "A handle is 1 to 63 lower case letters, digits and hyphens, and begins and ends with a letter"
+                " or digit.",
+                "input": "Not a handle",
+            }
+        ]
+    }
+
+
+def test_create_cannot_claim_a_line(admin: Api) -> None:
+    response = admin.post("/identities/", {"agent_handle": "new", "claim_imessage_number": True})
+    assert response.status_code == 422
+    assert response.json()["detail"][0]["loc"] == ["body", "claim_imessage_number"]
+
+
+def test_list_shows_the_organizations_own_newest_first(
+    admin: Api, identity: Identity, colleague: Identity, charlies_identity: Identity
+) -> None:
+    handles = [row["agent_handle"] for row in admin.get("/identities/").json()]
+    assert handles == [colleague.handle, identity.handle]
+    assert admin.get("/identities").json() == admin.get("/identities/").json()
+
+
+def test_list_shows_a_bound_key_only_itself(agent: Api, identity: Identity, colleague: Identity) -> None:
+    assert agent.get("/identities/").json() == [shown(identity)]
+
+
+@pytest.mark.parametrize("handle", ["helper", "@helper", "HELPER"])
+def test_get_works(admin: Api, identity: Identity, handle: str) -> None:
+    assert admin.get(f"/identities/{handle}").json() == shown(identity)
+
+
+def test_get_hides_strangers_deleted_and_colleagues_alike(
+    admin: Api, agent: Api, identity: Identity, colleague: Identity, charlies_identity: Identity
+) -> None:
+    missing = admin.get("/identities/nobody")
+    assert missing.status_code == 404
+    assert admin.get("/identities/stranger").content == missing.content
+    assert agent.get(f"/identities/{colleague.handle}").content == missing.content
+    Identity.objects.filter(pk=identity.pk).update(status="deleted")
+    assert admin.get("/identities/helper").content == missing.content
+
+
+def test_update_changes_what_is_given(admin: Api, identity: Identity) -> None:
+    response = admin.patch("/identities/helper", {"display_name": "Other", "imessage_filter_mode": "whitelist"})
+    identity.refresh_from_db()
+    assert response.json() == shown(identity, display_name="Other", imessage_filter_mode="whitelist")
+    assert (identity.display_name, identity.imessage_filter_mode) == ("Other", "whitelist")
+
+
+def test_update_with_nothing_changes_nothing(admin: Api, identity: Identity) -> None:
+    assert admin.patch("/identities/helper", {}).json() == shown(identity)
+
+
+def test_update_can_disable_pause_and_clear(agent: Api, identity: Identity) -> None:
+    body = agent.patch(
+        "/identities/helper",
+        {"imessage_enabled": False, "status": "paused", "display_name": None, "description": None},
+    ).json()
+    identity.refresh_from_db()
+    assert body == shown(identity, imessage_enabled=False, status="paused", display_name="helper")
+
+
+def test_update_of_the_mode_needs_an_admin_key(agent: Api, identity: Identity) -> None:
+    response = agent.patch("/identities/helper", {"imessage_filter_mode": "whitelist", "display_name": "No"})
+    assert response.status_code == 403
+    identity.refresh_from_db()
+    assert (identity.imessage_filter_mode, identity.display_name) == ("blacklist", "Helper")
+
+
+def test_update_refuses_another_handle_but_takes_its_own(admin: Api, identity: Identity) -> None:
+    assert admin.patch("/identities/helper", {"agent_handle": "@helper"}).status_code == 200
+    assert admin.patch("/identities/helper", {"agent_handle": "other"}).status_code == 422
+
+
+def test_update_of_a_stranger_is_not_found(stranger: Api, identity: Identity) -> None:
+    assert stranger.patch("/identities/helper", {"display_name": "Mine"}).status_code == 404
