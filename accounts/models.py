@@ -102,7 +102,7 @@ class Membership(models.Model):
         return f"{self.user} in {self.organization}"
 
 
-class IdentityQuerySet(TenantQuerySet):
+class IdentityQuerySet(TenantQuerySet["Identity"]):
     agent_column = "id"
 
     def live(self) -> Self:
@@ -151,7 +151,7 @@ class Identity(models.Model):
         return self.imessage_enabled and self.status == self.Status.ACTIVE
 
 
-class ApiKeyQuerySet(TenantQuerySet):
+class ApiKeyQuerySet(TenantQuerySet["ApiKey"]):
     def usable(self) -> Self:
         """Keys that were neither revoked nor have expired."""
         return self.filter(revoked_at=None).exclude(expires_at__lte=timezone.now())

@@ -11,7 +11,7 @@ from core.actor import TenantQuerySet
 from core.ids import uuid7
 
 
-class ContactRuleQuerySet(TenantQuerySet):
+class ContactRuleQuerySet(TenantQuerySet["ContactRule"]):
     def active(self) -> Self:
         return self.filter(status=ContactRule.Status.ACTIVE)
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Self
+from typing import Self, TypeVar
 from uuid import UUID
 
 from django.db import models
@@ -52,7 +52,10 @@ class Actor:
         return {"kind": self.kind, "id": self.id, "label": self.label}
 
 
-class TenantQuerySet(models.QuerySet[Any]):
+Row = TypeVar("Row", bound=models.Model, covariant=True)
+
+
+class TenantQuerySet(models.QuerySet[Row]):
     """Rows of a tenant table; `visible_to` is the only door by which surfaces read them."""
 
     agent_column = "identity_id"

@@ -10,14 +10,14 @@ from core.actor import TenantQuerySet
 from core.ids import prefixed, uuid7
 
 
-class Xid8Field(models.Field):
+class Xid8Field(models.BigIntegerField):  # type: ignore[type-arg]
     """PostgreSQL's 64-bit transaction id; tells readers which lower numbers may still be uncommitted."""
 
     def db_type(self, connection: object) -> str:
         return "xid8"
 
 
-class EventQuerySet(TenantQuerySet):
+class EventQuerySet(TenantQuerySet["Event"]):
     def settled(self) -> Self:
         """Events below which nothing can appear any more: for readers that must miss nothing (architecture 10)."""
         return self.extra(where=["xid < pg_snapshot_xmin(pg_current_snapshot())"])

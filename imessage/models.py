@@ -158,7 +158,7 @@ class RouterMessage(models.Model):
         return f"{self.direction} {self.command or 'answer'} {self.id}"
 
 
-class MessageQuerySet(TenantQuerySet):
+class MessageQuerySet(TenantQuerySet["Message"]):
     def visible_to_agent(self, actor: Actor) -> Self:
         return self.filter(identity_id=actor.identity_id, is_blocked=False)
 
@@ -290,7 +290,7 @@ class Part(models.Model):
         return f"{self.message_id}/{self.index}"
 
 
-class TapbackQuerySet(TenantQuerySet):
+class TapbackQuerySet(TenantQuerySet["Tapback"]):
     agent_column = "message__identity_id"
 
     def live(self) -> Self:

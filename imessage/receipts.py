@@ -176,7 +176,7 @@ def _mark(actor: Actor, conversation: Conversation, *, up_to: int) -> int:
 
 
 def _fill(message: Message, *, service: str, downgraded: bool | None) -> None:
-    changed = {}
+    changed: dict[str, object] = {}
     if service and service != message.service and service in {"imessage", "sms", "rcs"}:
         changed["service"] = service
     if downgraded is not None and downgraded != message.was_downgraded:

@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+from datetime import timedelta
 from uuid import UUID
 
 from django.conf import settings
@@ -9,6 +10,7 @@ from django.db import connection, transaction
 from django.db.models import F
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
+from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
@@ -18,6 +20,8 @@ from lines.providers import driver_of, opened
 from lines.providers.base import CallbackId, CallbackRefused
 
 logger = logging.getLogger(__name__)
+
+_STILL_ON_ITS_WAY = timedelta(seconds=10)
 
 
 def callback_url(account: ProviderAccount) -> str:
@@ -39,20 +43,22 @@ def receive(request: HttpRequest, account_id: UUID) -> HttpResponse:
         ProviderAccount.objects.filter(pk=account.pk).update(callbacks_refused=F("callbacks_refused") + 1)
         logger.warning("Refused a callback", extra={"account_id": str(account_id), "reason": str(refused)})
         return HttpResponse(status=401)
-    store(account, body, late=False)
+    store(account, body, polled=False)
     return HttpResponse(status=204)
 
 
-def store(account: ProviderAccount, body: bytes, *, late: bool) -> bool:
+def store(account: ProviderAccount, body: bytes, *, polled: bool) -> bool:
     """Keep a proved callback with its job, once per event key; False for a repeat.
 
-    A body the driver cannot tell apart is kept under a key of its own digest, for the operator.
+    What only a poll found is marked late, unless it is so new that its callback may still be on its way. A body
+    the driver cannot tell apart is kept under a key of its own digest, for the operator.
     """
     try:
         told_apart = driver_of(account).identify(body)
     except (ValueError, KeyError, TypeError, AttributeError):
         told_apart = CallbackId(key=f"sha256:{_sha256(body)}")
     key, thread = told_apart.key[:200], told_apart.thread[:210]
+    late = polled and (told_apart.at is None or timezone.now() - told_apart.at > _STILL_ON_ITS_WAY)
     with transaction.atomic():
         callback_id = _insert(account, key, thread, body, late)
         if callback_id is None:

@@ -25,7 +25,7 @@ def poll(account: ProviderAccount) -> int:
         except ProviderCallFailed as failed:
             logger.warning("Poll failed", extra={"account_id": str(account.id), "reason": str(failed)})
             break
-        found += sum(store(account, body, late=True) for body in bodies)
+        found += sum(store(account, body, polled=True) for body in bodies)
         moved = cursor != account.poll_cursor
         account.poll_cursor = cursor
         account.save(update_fields=["poll_cursor"])

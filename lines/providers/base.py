@@ -99,10 +99,14 @@ class LineReading:
 
 @dataclass(frozen=True, slots=True)
 class CallbackId:
-    """How a callback is told apart: `key` is the same on every repeat; `thread` orders those of one thread."""
+    """How a callback is told apart: `key` is the same on every repeat; `thread` orders those of one thread.
+
+    `at` is when the provider made it, if it says so.
+    """
 
     key: str
     thread: str = ""
+    at: datetime | None = None
 
 
 class CallbackRefused(Exception):

@@ -152,7 +152,8 @@ class SimulatedDriver:
     def identify(self, body: bytes) -> CallbackId:
         event = _parsed(body)
         data = event["data"]
-        return CallbackId(key=event["id"], thread=f"{data.get('line', '')}/{data.get('human', '')}")
+        thread = f"{data.get('line', '')}/{data.get('human', '')}"
+        return CallbackId(key=event["id"], thread=thread, at=_time(event.get("created_at")))
 
     def parse(self, body: bytes) -> list[Report]:
         event = _parsed(body)
