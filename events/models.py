@@ -20,7 +20,8 @@ class Xid8Field(models.BigIntegerField):  # type: ignore[type-arg]
 class EventQuerySet(TenantQuerySet["Event"]):
     def settled(self) -> Self:
         """Events below which nothing can appear any more: for readers that must miss nothing (architecture 10)."""
-        return self.extra(where=["xid < pg_snapshot_xmin(pg_current_snapshot())"])
+        snapshot = models.Func(function="pg_current_snapshot", output_field=models.TextField())
+        return self.filter(xid__lt=models.Func(snapshot, function="pg_snapshot_xmin", output_field=Xid8Field()))
 
 
 class Event(models.Model):

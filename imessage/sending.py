@@ -177,9 +177,9 @@ def _check_cap(sender: Identity) -> None:
         cursor.execute(
             "SELECT count(*), extract(epoch FROM min(created_at)), extract(epoch FROM clock_timestamp())"
             " FROM (SELECT created_at FROM imessage_message"
-            "  WHERE identity_id = %s AND direction = 'outbound' AND created_at > clock_timestamp() - %s"
+            "  WHERE identity_id = %s AND direction = 'outbound' AND created_at > clock_timestamp() - make_interval(secs => %s)"
             "  ORDER BY created_at DESC LIMIT %s) AS newest",
-            [sender.id, CAP_WINDOW, CAP],
+            [sender.id, CAP_WINDOW.total_seconds(), CAP],
         )
         used, oldest, now = cursor.fetchone()
     if used < CAP:
@@ -250,5 +250,5 @@ def _database_now() -> datetime:
     """The database's clock, after all locks: the cap is counted by it."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT clock_timestamp()")
-        row = cursor.fetchone()
-    return row[0]
+        moment: datetime = cursor.fetchone()[0]
+    return moment

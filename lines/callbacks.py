@@ -26,7 +26,7 @@ _STILL_ON_ITS_WAY = timedelta(seconds=10)
 
 def callback_url(account: ProviderAccount) -> str:
     """Where this account's provider posts to; the address is configuration, never guessed from a request."""
-    return settings.BASE_URL + reverse("callback", args=[account.id])
+    return f"{settings.BASE_URL}{reverse('callback', args=[account.id])}"
 
 
 @csrf_exempt
