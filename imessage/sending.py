@@ -177,7 +177,8 @@ def _check_cap(sender: Identity) -> None:
         cursor.execute(
             "SELECT count(*), extract(epoch FROM min(created_at)), extract(epoch FROM clock_timestamp())"
             " FROM (SELECT created_at FROM imessage_message"
-            "  WHERE identity_id = %s AND direction = 'outbound' AND created_at > clock_timestamp() - make_interval(secs => %s)"
+            "  WHERE identity_id = %s AND direction = 'outbound'"
+            "   AND created_at > clock_timestamp() - make_interval(secs => %s)"
             "  ORDER BY created_at DESC LIMIT %s) AS newest",
             [sender.id, CAP_WINDOW.total_seconds(), CAP],
         )
