@@ -20,6 +20,7 @@ class Api:
     """An HTTP client with one key; paths are below `/api/v1`."""
 
     def __init__(self, key: str) -> None:
+        self.key = key
         self.client = Client(raise_request_exception=False, headers={"X-API-Key": key} if key else None)
 
     def get(self, path: str, **query: Any) -> HttpResponse:
