@@ -115,7 +115,7 @@ def ensure_running(data: Path, *, fsync: bool = True, die_with_parent: bool = Fa
     """
     cluster = _locate(data)
     _reap()
-    if _ping(cluster) is not pq.Ping.OK:
+    if _is_a_strangers(cluster) or _ping(cluster) is not pq.Ping.OK:
         with _sentences(cluster), _locked(cluster):
             _make_home(cluster)
             if not (cluster.folder / "PG_VERSION").exists():
@@ -265,18 +265,18 @@ def _make_home(cluster: Cluster) -> None:
     cluster.log.parent.mkdir(exist_ok=True)
     if cluster.home.parent == SYSTEM_FOLDER:
         _make_system_folder()
-        _set_aside_strangers(cluster)
+    if _is_a_strangers(cluster):
+        _stop(cluster)
+        cluster.home.rename(cluster.home.with_name(f"{cluster.home.name}.{int(time.time())}"))
     for folder in dict.fromkeys((cluster.home, cluster.socket_folder)):
         _make_private_folder(folder, cluster.account)
     if cluster.home.parent == SYSTEM_FOLDER:
         _mark(cluster).touch()
 
 
-def _set_aside_strangers(cluster: Cluster) -> None:
+def _is_a_strangers(cluster: Cluster) -> bool:
     """A data folder that was deleted and made anew must not meet the rows of its forerunner."""
-    if cluster.home.exists() and not _mark(cluster).exists():
-        _stop(cluster)
-        cluster.home.rename(cluster.home.with_name(f"{cluster.home.name}.{int(time.time())}"))
+    return cluster.home.parent == SYSTEM_FOLDER and cluster.home.exists() and not _mark(cluster).exists()
 
 
 def _mark(cluster: Cluster) -> Path:

@@ -165,7 +165,7 @@ class _Product:
         if not folder.is_dir():
             side = folder.with_name(f"{CLIENT}.{os.getpid()}")
             locked = CHECKOUT / "requirements" / f"client-{CLIENT}.txt"
-            pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+            pip = [sys.executable, "-m", "pip", "install", "--quiet", "--quiet", "--disable-pip-version-check"]
             try:
                 self.supervisor.run(
                     Process("pip", [*pip, "--require-hashes", f"--target={side}", f"--requirement={locked}"], self.env)
