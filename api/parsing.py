@@ -90,7 +90,7 @@ class Body(BaseModel):
     def _count_ignored(cls, data: Any) -> Any:
         if isinstance(data, dict) and (unknown := data.keys() - cls.model_fields.keys()):
             _ignored_fields.labels(cls.__name__).inc(len(unknown))
-            logger.info("Ignored unknown request fields", extra={"body": cls.__name__, "count": len(unknown)})
+            logger.debug("Ignored unknown request fields", extra={"body": cls.__name__, "count": len(unknown)})
         return data
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from accounts.models import ApiKey, Identity, organization_public_id
 from contactrules.models import ContactRule
-from imessage.models import Connection, Conversation, Message
+from imessage.models import Connection, Conversation, Message, Part
 from imessage.shapes import iso
 
 
@@ -95,19 +95,14 @@ def conversation_shape(conversation: Conversation) -> dict[str, Any]:
     }
 
 
-def conversation_summary_shape(conversation: Conversation, found: Counts, *, latest_has_media: bool) -> dict[str, Any]:
-    """A conversation with its counters and the preview of its newest message."""
-    latest = found.latest
+def conversation_summary_shape(conversation: Conversation, seen: Seen) -> dict[str, Any]:
+    """A conversation with its counters and the preview of its newest message; prefetch the parts of both lasts."""
+    found = counts(conversation, seen)
     return {
         **conversation_shape(conversation),
         "total": found.total,
         "unread": found.unread,
-        "latest": {
-            "text": latest.text if latest else None,
-            "direction": latest.direction if latest else None,
-            "created_at": iso(latest.created_at) if latest else None,
-            "has_media": latest_has_media,
-        },
+        "latest": _preview_shape(found.latest) if found.latest else None,
     }
 
 
@@ -120,6 +115,15 @@ def rule_shape(rule: ContactRule) -> dict[str, Any]:
         "match_target": rule.match_target,
         "status": rule.status,
         **_times(rule.created_at, rule.updated_at),
+    }
+
+
+def _preview_shape(message: Message) -> dict[str, Any]:
+    return {
+        "text": message.text,
+        "direction": message.direction,
+        "created_at": iso(message.created_at),
+        "has_media": any(part.kind == Part.Kind.MEDIA for part in message.parts.all()),
     }
 
 

@@ -137,13 +137,13 @@ def conversation(shape: Shape) -> dict[str, Any]:
 
 def conversation_summary(shape: Shape) -> dict[str, Any]:
     """A conversation in a list: with its preview and counters (section 10.1)."""
-    latest = shape["latest"]
+    latest = shape["latest"] or {}
     return {
         **conversation(shape),
-        "latest_text": latest["text"],
-        "latest_message_at": latest["created_at"],
-        "latest_direction": latest["direction"],
-        "latest_has_media": latest["has_media"],
+        "latest_text": latest.get("text"),
+        "latest_message_at": latest.get("created_at"),
+        "latest_direction": latest.get("direction"),
+        "latest_has_media": latest.get("has_media", False),
         "unread_count": shape["unread"],
         "total_count": shape["total"],
     }

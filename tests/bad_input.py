@@ -191,7 +191,7 @@ VALUES: dict[str, list[Any]] = {
         "\uff41",
         "x" * 64,
         "x" * 99_999,
-        "stranger",
+        "<foreign_handle>",
     ],
     "bool": [*[value for value in _NOT_TEXT if value is not True], None, "true", "yes", 0],
     "word": [*_NOT_TEXT, *_NOT_STORABLE, "", "LIKE", "custom", "deleted", "x" * 9999],
@@ -267,7 +267,7 @@ HEADERS: list[dict[str, str]] = [
     {"X-API-Key": "x" * 5000},
 ]
 
-IDEMPOTENCY_KEYS = ["", " ", "x" * 256, "a\x7f", "\xe4", "a\tb"]
+IDEMPOTENCY_KEYS = ["", " ", "x" * 256, "\xe4", "a\tb"]
 
 
 def cases(operation: Operation) -> list[Case]:

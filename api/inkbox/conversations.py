@@ -12,11 +12,11 @@ from accounts.models import Identity
 from api.auth import actor_of
 from api.inkbox.finding import conversation_with, id_in_path, narrowing_identity
 from api.parsing import Body, Page, QueryBool
-from api.shapes import Seen, connection_shape, conversation_shape, conversation_summary_shape, counts
+from api.shapes import Seen, connection_shape, conversation_shape, conversation_summary_shape
 from core.actor import Actor
 from core.errors import NotFound
 from dialects import inkbox
-from imessage.models import Connection, Conversation, Part
+from imessage.models import Connection, Conversation
 from imessage.receipts import mark_read, send_typing
 
 router = Router()
@@ -47,8 +47,8 @@ def list_conversations(request: HttpRequest, query: Query[ConversationFilter]) -
     if actor.is_agent and query.is_blocked:
         return []
     seen = _seen(actor, query.is_blocked)
-    page = list(_latest_first(actor, identity, seen)[query.offset : query.offset + query.limit])
-    return _summaries(page, seen)
+    page = _latest_first(actor, identity, seen)[query.offset : query.offset + query.limit]
+    return [inkbox.conversation_summary(conversation_summary_shape(conversation, seen)) for conversation in page]
 
 
 @router.get("/conversations/{conversation_id}")
@@ -98,6 +98,7 @@ def _seen(actor: Actor, is_blocked: bool | None) -> Seen:
 def _latest_first(actor: Actor, identity: Identity | None, seen: Seen) -> QuerySet[Conversation]:
     """Conversations with at least one message to look at, by the time of the newest of those."""
     rows = Conversation.objects.visible_to(actor).select_related("connection", "visible_last", "blocked_last")
+    rows = rows.prefetch_related("visible_last__parts", "blocked_last__parts")
     if identity:
         rows = rows.filter(identity=identity)
     if seen is Seen.VISIBLE:
@@ -105,22 +106,3 @@ def _latest_first(actor: Actor, identity: Identity | None, seen: Seen) -> QueryS
     if seen is Seen.BLOCKED:
         return rows.filter(blocked_total__gt=0).order_by("-blocked_last_at", "-id")
     return rows.exclude(visible_total=0, blocked_total=0).order_by("-last_at", "-id")
-
-
-def _summaries(page: list[Conversation], seen: Seen) -> list[dict[str, Any]]:
-    found = [(conversation, counts(conversation, seen)) for conversation in page]
-    with_media = _with_media({tally.latest.id for _, tally in found if tally.latest})
-    return [
-        inkbox.conversation_summary(
-            conversation_summary_shape(
-                conversation, tally, latest_has_media=tally.latest is not None and tally.latest.id in with_media
-            )
-        )
-        for conversation, tally in found
-    ]
-
-
-def _with_media(message_ids: set[UUID]) -> set[UUID]:
-    """Which of these messages carry an attachment."""
-    parts = Part.objects.filter(message_id__in=message_ids, kind=Part.Kind.MEDIA)
-    return set(parts.values_list("message_id", flat=True))

@@ -94,7 +94,7 @@ def test_a_full_page_takes_a_handful_of_queries(
         connection = make.make_connection(identity, f"+1555555{number:04d}", line=line)
         make.make_media(make.make_message(make.make_conversation(connection=connection)))
     admin.get("/whoami")
-    with django_assert_max_num_queries(3):
+    with django_assert_max_num_queries(4):
         assert len(rows(admin, limit=50)) == 50
 
 
