@@ -3,8 +3,20 @@
 from django.urls import path
 from django.views.generic import RedirectView
 
+from console.views import blocked, rules, theme, threads
+
 app_name = "console"
 urlpatterns = [
-    path("", RedirectView.as_view(url="/console/threads/")),
-    path("console/", RedirectView.as_view(url="/console/threads/"), name="home"),
+    path("", RedirectView.as_view(pattern_name="console:threads")),
+    path("console/", RedirectView.as_view(pattern_name="console:threads"), name="home"),
+    path("console/theme/", theme.choose_theme, name="theme"),
+    path("console/threads/", threads.show_threads, name="threads"),
+    path("console/threads/<uuid:pk>/", threads.show_thread, name="thread"),
+    path("console/threads/<uuid:pk>/log/", threads.show_log, name="log"),
+    path("console/threads/<uuid:pk>/tail/", threads.show_tail, name="tail"),
+    path("console/threads/<uuid:pk>/about/", threads.show_about, name="about"),
+    path("console/threads/<uuid:pk>/block/", rules.block_number, name="block"),
+    path("console/threads/<uuid:pk>/allow/", rules.allow_number, name="allow"),
+    path("console/threads/<uuid:pk>/rules/<uuid:rule_pk>/remove/", rules.remove_rule, name="remove_rule"),
+    path("console/blocked/", blocked.show_blocked, name="blocked"),
 ]

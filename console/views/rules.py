@@ -1,0 +1,86 @@
+"""Contact rules for one number, made and taken away from its thread; done at once, with Undo in the toast."""
+
+from uuid import UUID
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.views.decorators.http import require_POST
+
+from console.entry import page, seen_by, toast
+from console.filters import ThreadFilter
+from console.views.threads import draw_about
+from contactrules.models import ContactRule
+from contactrules.rules import DuplicateRule, create_rule, delete_rule
+from core.actor import Actor
+from core.errors import DomainError, NotFound
+from core.phones import NotE164, pretty
+from imessage.models import Conversation
+
+REASON = "From the thread, in the console."
+
+
+@page
+@require_POST
+def block_number(request: HttpRequest, actor: Actor, pk: UUID) -> HttpResponse:
+    """Block the thread's number for its identity."""
+    return _add(request, actor, pk, ContactRule.Action.BLOCK)
+
+
+@page
+@require_POST
+def allow_number(request: HttpRequest, actor: Actor, pk: UUID) -> HttpResponse:
+    """Allow the thread's number for its identity; what lets it through on a whitelist."""
+    return _add(request, actor, pk, ContactRule.Action.ALLOW)
+
+
+@page
+@require_POST
+def remove_rule(request: HttpRequest, actor: Actor, pk: UUID, rule_pk: UUID) -> HttpResponse:
+    """Take away a rule that names the thread's number."""
+    thread = _thread(actor, pk)
+    rule: ContactRule = seen_by(actor, ContactRule, rule_pk, "identity")
+    if (rule.identity_id, rule.match_target) != (thread.identity_id, thread.human):
+        raise NotFound()
+    delete_rule(actor, rule, reason=REASON)
+    undo = reverse(f"console:{rule.action}", args=[thread.id])
+    messages.success(request, f"The {rule.action} rule for {pretty(thread.human)} is gone.", extra_tags=undo)
+    return _answer(request, actor, pk)
+
+
+def _add(request: HttpRequest, actor: Actor, pk: UUID, action: str) -> HttpResponse:
+    thread = _thread(actor, pk)
+    try:
+        rule = create_rule(actor, thread.identity, action=action, match_target=thread.human, reason=REASON)
+    except (DuplicateRule, NotE164) as refused:
+        return _refuse(request, refused, pk)
+    undo = reverse("console:remove_rule", args=[thread.id, rule.id])
+    messages.success(request, f"{pretty(thread.human)} {_DONE[action]} @{thread.identity.handle}.", extra_tags=undo)
+    return _answer(request, actor, pk)
+
+
+_DONE = {
+    ContactRule.Action.BLOCK: "can no longer reach",
+    ContactRule.Action.ALLOW: "is on the allow list of",
+}
+
+
+def _thread(actor: Actor, pk: UUID) -> Conversation:
+    thread: Conversation = seen_by(actor, Conversation, pk, "identity__organization", "connection__line")
+    return thread
+
+
+def _answer(request: HttpRequest, actor: Actor, pk: UUID) -> HttpResponse:
+    """The panel as it stands now; without htmx, back to the thread."""
+    return draw_about(request, actor, _thread(actor, pk)) if request.htmx else _back(request, pk)
+
+
+def _refuse(request: HttpRequest, refused: DomainError, pk: UUID) -> HttpResponse:
+    if request.htmx:
+        return toast(request, refused)
+    messages.error(request, refused.message)
+    return _back(request, pk)
+
+
+def _back(request: HttpRequest, pk: UUID) -> HttpResponse:
+    return HttpResponseRedirect(reverse("console:thread", args=[pk]) + ThreadFilter.read(request).query())

@@ -1,0 +1,151 @@
+"""The threads: the list, one thread, and the fragments that keep both live."""
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.views.decorators.http import require_safe
+
+from accounts.models import Identity
+from console.entry import draw, newest_event, page, seen_by
+from console.filters import ThreadFilter
+from console.flow import first_position, newest_window, open_window, tail
+from console.paging import Page, keyset_page
+from contactrules.models import ContactRule
+from contactrules.rules import verdict
+from core.actor import Actor, Role
+from imessage.connecting import connect_command, router_line
+from imessage.errors import NoRouter
+from imessage.models import Conversation, Message
+from imessage.sending import CAP, used_of_cap
+
+# Enough for a select; beyond it the search field is the way.
+MOST_IDENTITIES = 200
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadRow:
+    """One row of the list: the thread and its newest message, blocked or not."""
+
+    thread: Conversation
+    last: Message | None
+
+
+@page
+@require_safe
+def show_threads(request: HttpRequest, actor: Actor) -> HttpResponse:
+    """The list; on wide screens with room for a thread beside it. For htmx the rows alone."""
+    if request.htmx:
+        return render(request, "console/threads/_list.html", _list(request, actor))
+    number = newest_event()
+    return draw(request, actor, "console/threads/threads.html", _list(request, actor) | {"live_last": number})
+
+
+@page
+@require_safe
+def show_thread(request: HttpRequest, actor: Actor, pk: UUID) -> HttpResponse:
+    """One thread beside the list; `from` names the position it begins at."""
+    number = newest_event()
+    thread = _thread(actor, pk)
+    window = open_window(actor, thread, first=first_position(thread, _whole(request, "from")))
+    context = _list(request, actor, opened=thread) | _about(actor, thread) | {"window": window, "live_last": number}
+    return draw(request, actor, "console/threads/thread.html", context)
+
+
+@page
+@require_safe
+def show_log(request: HttpRequest, actor: Actor, pk: UUID) -> HttpResponse:
+    """The messages of an open page drawn anew, from position `from` to the newest."""
+    thread = _thread(actor, pk)
+    window = newest_window(actor, thread, first=first_position(thread, _whole(request, "from")))
+    context = {"thread": thread, "window": window, "filter": ThreadFilter.read(request)}
+    return render(request, "console/threads/_log.html", context)
+
+
+@page
+@require_safe
+def show_tail(request: HttpRequest, actor: Actor, pk: UUID) -> HttpResponse:
+    """Messages after position `after`, and earlier ones that events since number `since` changed."""
+    items = tail(actor, _thread(actor, pk), after=_whole(request, "after") or 0, since=_whole(request, "since"))
+    return render(request, "console/threads/_items.html", {"items": items})
+
+
+@page
+@require_safe
+def show_about(request: HttpRequest, actor: Actor, pk: UUID) -> HttpResponse:
+    """The side panel and, out of band, the thread's head."""
+    return draw_about(request, actor, _thread(actor, pk))
+
+
+def draw_about(request: HttpRequest, actor: Actor, thread: Conversation) -> HttpResponse:
+    """What is known of a thread, as it stands now; also the answer to a change made there."""
+    context = _about(actor, thread) | {"out_of_band": True, "filter": ThreadFilter.read(request)}
+    return draw(request, actor, "console/threads/_about.html", context)
+
+
+def _thread(actor: Actor, pk: UUID) -> Conversation:
+    thread: Conversation = seen_by(actor, Conversation, pk, "identity__organization", "connection__line")
+    return thread
+
+
+def _list(request: HttpRequest, actor: Actor, *, opened: Conversation | None = None) -> dict[str, Any]:
+    chosen = ThreadFilter.read(request)
+    threads = Conversation.objects.visible_to(actor).select_related(
+        "identity", "connection", "visible_last", "blocked_last"
+    )
+    before = request.GET.get("before", "")
+    found: Page[Conversation] = keyset_page(chosen.narrow(threads), time_field="last_at", before=before)
+    opened_id = str(opened.id) if opened else request.GET.get("open", "")
+    return {
+        "rows": [ThreadRow(thread=thread, last=_newest(thread)) for thread in found.rows],
+        "filter": chosen,
+        "identities": _identities(actor),
+        "opened": opened_id,
+        "query": chosen.query(before=before),
+        "list_url": reverse("console:threads") + chosen.query(before=before, open=opened_id),
+        "older_query": chosen.query(before=found.older) if found.older else "",
+        "is_first": found.is_first,
+        "how_to_begin": None if found.rows or chosen.is_set else _how_to_begin(actor),
+    }
+
+
+def _identities(actor: Actor) -> Any:
+    return Identity.objects.visible_to(actor).live().order_by("handle").only("handle")[:MOST_IDENTITIES]
+
+
+def _newest(thread: Conversation) -> Message | None:
+    """The later of the newest visible and the newest blocked message."""
+    both = [message for message in (thread.visible_last, thread.blocked_last) if message]
+    return max(both, key=lambda message: message.position, default=None)
+
+
+def _how_to_begin(actor: Actor) -> dict[str, str]:
+    """What to text where for a first thread; without a router or an identity the missing one is named."""
+    identity = Identity.objects.visible_to(actor).live().order_by("created_at").first()
+    try:
+        number = router_line().address
+    except NoRouter:
+        number = ""
+    return {"number": number, "command": connect_command(identity) if identity else ""}
+
+
+def _about(actor: Actor, thread: Conversation) -> dict[str, Any]:
+    rules = ContactRule.objects.visible_to(actor).filter(identity=thread.identity, match_target=thread.human)
+    used = used_of_cap(thread.identity)
+    return {
+        "thread": thread,
+        "rules": list(rules),
+        "verdict": verdict(thread.identity, thread.human),
+        "may_change_rules": actor.role in {Role.ADMIN, Role.OPERATOR},
+        "is_operator": actor.role is Role.OPERATOR,
+        "budget": {"used": used, "cap": CAP, "low": used >= CAP * 0.8},
+    }
+
+
+def _whole(request: HttpRequest, name: str) -> int | None:
+    """A whole number of the query that fits the database's integers, else nothing."""
+    text = request.GET.get(name, "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 9 else None

@@ -1,0 +1,53 @@
+// Small things every page shares: times that stay true, filters that submit themselves, toasts that go away.
+(() => {
+  const TOAST_FOR = 15000;
+
+  // The words of the `ago` template tag, which must stay the same.
+  const distance = (moment) => {
+    const seconds = (Date.now() - moment) / 1000;
+    if (seconds < 60) return "now";
+    if (seconds < 3600) return `${Math.floor(seconds / 60)} min`;
+    if (seconds < 86400) return `${Math.floor(seconds / 3600)} h`;
+    return seconds < 7 * 86400 ? `${Math.floor(seconds / 86400)} d` : null;
+  };
+
+  const keepTimesTrue = () => {
+    for (const time of document.querySelectorAll("time[data-ago]")) {
+      const words = distance(new Date(time.dateTime));
+      if (words && words !== time.textContent) time.textContent = words;
+    }
+  };
+  setInterval(keepTimesTrue, 20000);
+
+  document.addEventListener("change", (event) => {
+    const form = event.target.closest("[data-auto-submit]");
+    if (form && event.target.tagName === "SELECT") form.requestSubmit();
+  });
+  for (const button of document.querySelectorAll("[data-auto-submit] [data-submit]")) button.hidden = true;
+
+  const toasts = document.getElementById("toasts");
+  const expire = (toast) => {
+    setTimeout(function leave() {
+      // A toast in use stays: its Undo must not vanish under the pointer.
+      if (toast.matches(":hover, :focus-within")) setTimeout(leave, 2000);
+      else toast.remove();
+    }, TOAST_FOR);
+  };
+  const complain = (words) => {
+    const toast = document.createElement("div");
+    toast.className = "toast is-bad";
+    toast.append(Object.assign(document.createElement("p"), { textContent: words }));
+    toasts.append(toast);
+  };
+  if (toasts) {
+    new MutationObserver((changes) => {
+      for (const change of changes) for (const node of change.addedNodes) if (node.nodeType === 1) expire(node);
+    }).observe(toasts, { childList: true });
+    for (const toast of toasts.children) expire(toast);
+    const failed = () => complain("That could not be saved just now. Nothing was changed; try again.");
+    document.addEventListener("htmx:error", failed);
+    document.addEventListener("htmx:response:error", (event) => {
+      if (event.detail.ctx.response.status >= 500) failed();
+    });
+  }
+})();
