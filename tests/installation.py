@@ -1,0 +1,211 @@
+"""A whole installation, started by `bin/run` as a stranger would: own data folder, free port, clean environment."""
+
+import contextlib
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from cordboard import postgres
+from cordboard.orphans import end_with_parent
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+PYTHON = CHECKOUT / ".venv" / "bin" / "python"
+READY_WITHIN = 150.0
+STOPS_WITHIN = 60.0
+POLL = 0.05
+
+Found = TypeVar("Found")
+
+
+class Installation:
+    """A running `bin/run`; a context manager. `env` is added to an otherwise empty environment.
+
+    Everything it leaves behind, the database included, is removed by `stop`.
+    """
+
+    def __init__(
+        self, *, web: int = 1, workers: int = 1, demo: bool = True, env: Mapping[str, str] | None = None
+    ) -> None:
+        self.home = Path(tempfile.mkdtemp(prefix="cordboard-"))
+        # The account of the private PostgreSQL must be able to enter.
+        self.home.chmod(0o755)
+        self.data = self.home / "data"
+        self.log = self.home / "run.log"
+        self.port = free_port()
+        self.base_url = f"http://127.0.0.1:{self.port}"
+        self._env = _clean_environment() | dict(env or {})
+        self._options = [f"--web={web}", f"--workers={workers}", *([] if demo else ["--no-demo"])]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start, and wait until it says that it is ready."""
+        command = [CHECKOUT / "bin" / "run", f"--port={self.port}", f"--data={self.data}", *self._options]
+        with self.log.open("wb") as out:
+            self._process = process = subprocess.Popen(
+                command,
+                env=self._env,
+                cwd=self.home,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                preexec_fn=end_with_parent(signal.SIGTERM),  # noqa: PLW1509 - no threads fork beside it
+            )
+        waited(
+            lambda: process.poll() is not None or "is ready." in self.told,
+            within=READY_WITHIN,
+            what=lambda: f"a ready product; it said: {self.told}",
+        )
+        assert process.poll() is None, self.told
+
+    def stop(self) -> int | None:
+        """Stop it with SIGTERM, wait for its end, and delete what it made; its exit code."""
+        code = self._end()
+        with contextlib.suppress(postgres.PostgresError):
+            postgres.remove(self.data)
+        shutil.rmtree(self.home, ignore_errors=True)
+        return code
+
+    @property
+    def told(self) -> str:
+        """What `bin/run` has printed so far."""
+        return self.log.read_text(errors="replace")
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """The content of `run.json`: base_url, port, pid, pids."""
+        return dict(json.loads((self.data / "run.json").read_text()))
+
+    @property
+    def database_url(self) -> str:
+        """For reading counts."""
+        return postgres.url(self.data)
+
+    def log_of(self, name: str) -> str:
+        """What one of its processes has written."""
+        return (self.data / "log" / f"{name}.log").read_text(errors="replace")
+
+    def manage(self, *argv: str) -> str:
+        """What a management command prints; a failed one fails the test with what it said."""
+        done = self.try_manage(*argv)
+        assert done.returncode == 0, f"{argv}: {done.stderr or done.stdout}"
+        return done.stdout
+
+    def try_manage(self, *argv: str) -> subprocess.CompletedProcess[str]:
+        """A management command's exit code and words, refused or not."""
+        command = [PYTHON, CHECKOUT / "manage.py", argv[0], "--data", self.data, *argv[1:]]
+        return subprocess.run(command, env=self._env, cwd=self.home, capture_output=True, text=True, timeout=60)
+
+    def phone(self, number: str, *argv: str) -> dict[str, Any]:
+        """Be the human with this number: `phone(human, "text", "connect @echo", "--wait", "5")`."""
+        return dict(json.loads(self.manage("phone", number, *argv, "--json")))
+
+    def handset(self, method: str, number: str, deed: str, body: Any = None) -> dict[str, Any]:
+        """The same over the phone network's control API, without the second that a command takes to start."""
+        return self.network(method, f"/control/handsets/{number}/{deed}", body)
+
+    def network(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
+        """One call of the phone network's control API (`docs/reference/simulator.md`); must succeed."""
+        facts = json.loads((self.data / "simulator.json").read_text())
+        headers = {"Authorization": f"Bearer {facts['control_token']}", "Content-Type": "application/json"}
+        status, answer = _call(
+            int(facts["port"]), method, path, headers, json.dumps(body).encode() if body is not None else b""
+        )
+        assert 200 <= status < 300, (method, path, status, answer)
+        return dict(json.loads(answer))
+
+    def journal(self, type: str) -> list[dict[str, Any]]:
+        """The phone network's own record, read from its file: all lines of one type, such as `delivered_to_handset`."""
+        lines = (self.data / "simulator" / "journal.jsonl").read_text().splitlines()
+        return [line for text in lines if (line := json.loads(text))["type"] == type]
+
+    def create_key(self, *, identity: str | None = None, organization: str = "demo", label: str = "test") -> str:
+        """A new API key, an admin's unless `identity` names whose it is."""
+        bound = ["--identity", identity] if identity else []
+        made = self.manage("create_api_key", "--organization", organization, *bound, "--label", label, "--json")
+        return str(json.loads(made)["api_key"])
+
+    def kill(self, name: str) -> int:
+        """kill -9 a process by its name in `run.json`; the id it had. `wait_for_restart` waits for its successor."""
+        pid = int(self.state["pids"][name])
+        os.kill(pid, signal.SIGKILL)
+        return pid
+
+    def wait_for_restart(self, name: str, *, former: int, within: float = 30.0) -> int:
+        """Until the process has another id and the product is ready; the new id."""
+        waited(lambda: self.state["pids"][name] != former, within=within, what=f"another {name}")
+        waited(self.is_ready, within=within, what="readiness")
+        return int(self.state["pids"][name])
+
+    def is_ready(self) -> bool:
+        """Whether `/readyz` says so."""
+        try:
+            return _call(self.port, "GET", "/readyz", {}, b"")[0] == 200
+        except (OSError, http.client.HTTPException):
+            return False
+
+    def _end(self) -> int | None:
+        if self._process is None:
+            return None
+        self._process.terminate()
+        try:
+            return self._process.wait(STOPS_WITHIN)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return self._process.wait()
+
+
+def waited(
+    happened: Callable[[], Found], *, within: float = 15.0, what: str | Callable[[], str] = "what was waited for"
+) -> Found:
+    """The first true answer of `happened`, asked over and over; fails the test after `within` seconds."""
+    deadline = time.monotonic() + within
+    while not (found := happened()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"Within {within:.0f} s there was not {what if isinstance(what, str) else what()}")
+        time.sleep(POLL)
+    return found
+
+
+def free_port() -> int:
+    """A port that nobody listens on just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _clean_environment() -> dict[str, str]:
+    """Nothing of the tests' own settings: what a fresh login shell would have."""
+    return {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+
+
+def _call(port: int, method: str, path: str, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    try:
+        connection.request(method, path, body, dict(headers))
+        response = connection.getresponse()
+        return response.status, response.read()
+    finally:
+        connection.close()
