@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import secrets
+import shlex
 import shutil
 import socket
 import sys
@@ -337,11 +338,8 @@ def _summary(product: _Product, made: dict[str, Any], *, echo: bool) -> str:
 
 
 def _shown(path: Path) -> str:
-    """Short where it can be copied as it is: relative to where the command was typed."""
-    try:
-        return str(path.relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)
+    """As it can be copied: short where the command was typed in the checkout itself."""
+    return shlex.quote(str(path.relative_to(CHECKOUT) if CHECKOUT in path.parents and Path.cwd() == CHECKOUT else path))
 
 
 # --- The command line
