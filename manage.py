@@ -1,11 +1,13 @@
 #!/usr/bin/env python
 """The shell's surface of the product. `--data` is understood by every command, before the settings are read."""
 
+import contextlib
 import json
 import os
 import sys
 from pathlib import Path
 
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line
 
 from cordboard import postgres
@@ -21,10 +23,7 @@ def main() -> None:
     data = Path(os.environ.get("CORDBOARD_DATA") or postgres.DEFAULT_DATA).resolve()
     _follow_running_product(data)
     if len(arguments) > 1 and arguments[1] not in WITHOUT_DATABASE and not _has_own_database():
-        try:
-            postgres.ensure_running(data)
-        except postgres.PostgresError as refused:
-            sys.exit(str(refused))
+        postgres.ensure_running(data)
     execute_from_command_line(arguments)
 
 
@@ -47,9 +46,10 @@ def _take_data(arguments: list[str]) -> list[str]:
 
 def _follow_running_product(data: Path) -> None:
     """Links that a command prints lead to where `bin/run` serves this data folder just now."""
-    state = data / "run.json"
-    if "CORDBOARD_BASE_URL" not in os.environ and state.is_file():
-        os.environ["CORDBOARD_BASE_URL"] = json.loads(state.read_text())["base_url"]
+    if "CORDBOARD_BASE_URL" not in os.environ:
+        # Not there, or not ours to read: then the settings' default holds.
+        with contextlib.suppress(OSError):
+            os.environ["CORDBOARD_BASE_URL"] = json.loads((data / "run.json").read_text())["base_url"]
 
 
 def _has_own_database() -> bool:
@@ -57,4 +57,7 @@ def _has_own_database() -> bool:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (postgres.PostgresError, ImproperlyConfigured) as refused:
+        sys.exit(str(refused))

@@ -117,7 +117,9 @@ class _Product:
         try:
             yield
         finally:
-            print("\nstopping ...", flush=True)
+            # The terminal may be gone; the processes must go all the same.
+            with contextlib.suppress(OSError):
+                print("\nstopping ...", flush=True)
             self.supervisor.stop()
 
     def _prepare(self) -> None:
@@ -131,16 +133,21 @@ class _Product:
 
     def _start_processes(self) -> None:
         with _step("phone network, worker, web"):
-            self._start(
-                "simulator", "-m", "simulator", f"--port={self.simulator['port']}", f"--data={self.data / 'simulator'}"
-            )
+            self._start_simulator()
+            port = self.listener.fileno()
             for name in _names("web", self.options.web):
-                self._start(
-                    name, "-m", "cordboard.serve", f"--fd={self.listener.fileno()}", fds=(self.listener.fileno(),)
-                )
+                self._start(name, "-m", "cordboard.serve", f"--fd={port}", fds=(port,))
             for name in _names("worker", self.options.workers):
                 self._start(name, "manage.py", "worker", f"--slot={name}")
             self.supervisor.wait_until(self._is_ready, within=READY_WITHIN, what=f"{self.base_url}/readyz")
+
+    def _start_simulator(self) -> None:
+        arguments = ["-m", "simulator", f"--port={self.simulator['port']}", f"--data={self.data / 'simulator'}"]
+        tokens = {
+            "SIMULATOR_PROVIDER_TOKEN": self.simulator["provider_token"],
+            "SIMULATOR_CONTROL_TOKEN": self.simulator["control_token"],
+        }
+        self._start("simulator", *arguments, only_env=tokens)
 
     def _make_demo(self) -> dict[str, Any]:
         if not self.options.demo:
@@ -158,7 +165,7 @@ class _Product:
                 return False
             key = (self.data / "echo.key").read_text().strip()
             given = {"INKBOX_API_KEY": key, "INKBOX_BASE_URL": self.base_url, "PYTHONPATH": str(client)}
-            self._start("echo", str(EXAMPLE), env=given)
+            self._start("echo", str(EXAMPLE), only_env=given)
         return True
 
     def _install_client(self) -> Path | None:
@@ -179,8 +186,12 @@ class _Product:
                 shutil.rmtree(side, ignore_errors=True)
         return folder
 
-    def _start(self, name: str, *arguments: str, fds: tuple[int, ...] = (), env: dict[str, str] | None = None) -> None:
-        self.supervisor.start(Process(name, [sys.executable, *arguments], self.env | (env or {}), fds))
+    def _start(
+        self, name: str, *arguments: str, fds: tuple[int, ...] = (), only_env: dict[str, str] | None = None
+    ) -> None:
+        """With `only_env` the process is a stranger to the installation: it gets none of its secrets."""
+        env = self.env if only_env is None else _bare_environment() | only_env
+        self.supervisor.start(Process(name, [sys.executable, *arguments], env, fds))
 
     def _manage(self, command: str, *arguments: str) -> str:
         return self.supervisor.run(Process(command, [sys.executable, "manage.py", command, *arguments], self.env))
@@ -211,6 +222,11 @@ class _Product:
         if not (os.environ.get("CORDBOARD_SECRET_KEY") or os.environ.get("CORDBOARD_SECRET_KEY_FILE")):
             own["CORDBOARD_SECRET_KEY"] = _secret_key(self.data)
         return dict(os.environ) | own
+
+
+def _bare_environment() -> dict[str, str]:
+    kept = ("PATH", "HOME", "LANG", "TZ", "SSL_CERT_FILE")
+    return {name: os.environ[name] for name in kept if name in os.environ} | {"PYTHONUNBUFFERED": "1"}
 
 
 # --- The data folder

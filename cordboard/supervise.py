@@ -72,6 +72,9 @@ class Supervisor:
         """SIGTERM and SIGINT raise `StopAskedError` in `wait_until` and `run` and end `watch`; a second one kills."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._ask_to_stop)
+        # The terminal was closed; under nohup that is to be ignored.
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+            signal.signal(signal.SIGHUP, self._ask_to_stop)
 
     def start(self, process: Process) -> None:
         """Start a child and keep it alive from now on."""
@@ -187,9 +190,9 @@ class Watch:
         self._thread.start()
 
     def stop(self) -> None:
-        """End, once a deed that is under way is done."""
+        """End, once a deed that is under way is done, or has had its time."""
         self._over.set()
-        self._thread.join()
+        self._thread.join(GRACE)
 
     def _repeat(self) -> None:
         told = ""
