@@ -43,8 +43,9 @@ def page(view: View) -> View:
 
 
 def draw(request: HttpRequest, actor: Actor, template: str, context: dict[str, Any]) -> HttpResponse:
-    """A whole page in the console's frame."""
-    frame = {"actor": actor, "is_operator": actor.role is Role.OPERATOR}
+    """A whole page in the console's frame, or a fragment that needs to know who reads it."""
+    place = request.path.split("/")[2]
+    frame = {"actor": actor, "is_operator": actor.role is Role.OPERATOR, "place": place}
     return render(request, template, context | frame)
 
 

@@ -27,6 +27,8 @@ SESSION_ENDED = 4401
 RIGHTS_CHANGED = 4403
 # A socket outlives the request that opened it, so its rights are asked for again this often (seconds).
 RECHECK_EVERY = 60
+# From the word that somebody signs out to the moment their session must be gone (seconds).
+SETTLED_AFTER = 0.5
 # Numbers remembered per socket: with a shared channel layer each web process tells it the same events.
 REMEMBERED = 2 * (REPLAY_LIMIT + MARGIN)
 
@@ -40,6 +42,7 @@ class ConsoleSocket(AsyncJsonWebsocketConsumer):
     async def connect(self) -> None:
         self._seen: dict[int, None] = {}
         self._recheck: asyncio.Task[None] | None = None
+        self._look_again = asyncio.Event()
         await self.accept()
         try:
             actor, user_id = await self._who()
@@ -89,7 +92,7 @@ class ConsoleSocket(AsyncJsonWebsocketConsumer):
             self._remember(event["number"] for event in events)
             await self.send_json({"type": "events", "events": events, "last": message["last"]})
         if any(event["type"].startswith("member.") for event in events):
-            await self._check_rights()
+            self._look_again.set()
 
     async def feed_reset(self, message: dict[str, Any]) -> None:
         await self.send_json({"type": "reset", "last": message["last"]})
@@ -101,7 +104,8 @@ class ConsoleSocket(AsyncJsonWebsocketConsumer):
         await self.send_json({"type": "state", "listening": message["listening"]})
 
     async def rights_changed(self, message: dict[str, Any]) -> None:
-        await self._check_rights()
+        # The word comes before the session is gone from the table: look when it must be.
+        asyncio.get_running_loop().call_later(SETTLED_AFTER, self._look_again.set)
 
     # What was missed
 
@@ -137,7 +141,9 @@ class ConsoleSocket(AsyncJsonWebsocketConsumer):
 
     async def _recheck_for_ever(self) -> None:
         while True:
-            await asyncio.sleep(RECHECK_EVERY)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._look_again.wait(), RECHECK_EVERY)
+            self._look_again.clear()
             await self._check_rights()
 
     async def _check_rights(self) -> None:

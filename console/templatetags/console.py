@@ -21,6 +21,12 @@ def pretty(number: str) -> str:
     return phones.pretty(number)
 
 
+@register.filter
+def service(name: str) -> str:
+    """The service as its owners write it."""
+    return {"imessage": "iMessage", "sms": "SMS", "rcs": "RCS"}.get(name, name)
+
+
 @register.simple_tag
 def icon(name: str, label: str = "") -> SafeString:
     """An icon of the sprite; decoration unless it has a label of its own."""

@@ -1,0 +1,168 @@
+"""One thread: the order of what was said, what is told of each message, and the fragments that keep it live."""
+
+import re
+from datetime import timedelta
+from typing import Any
+
+from django.db import transaction
+from django.test import Client
+from django.utils import timezone
+
+from console.flow import MOST, NEWEST
+from core.actor import Actor
+from events.models import Event
+from events.record import record
+from imessage.models import Conversation, DeliveryStep, Message
+from tests import make
+
+
+def positions(page: bytes) -> list[int]:
+    return [int(number) for number in re.findall(rb'data-position="(\d+)"', page)]
+
+
+def read(client: Client, conversation: Conversation, part: str = "", **query: Any) -> bytes:
+    answer = client.get(f"/console/threads/{conversation.id}/{part}", query)
+    assert answer.status_code == 200
+    return answer.content
+
+
+def happen(message: Message, type: str) -> Event:
+    with transaction.atomic():
+        return record(
+            Actor.system("tests"),
+            type,
+            organization_id=message.organization_id,
+            identity_id=message.identity_id,
+            conversation_id=message.conversation_id,
+            subject_id=message.id,
+        )
+
+
+def test_messages_stand_in_the_order_of_their_positions(as_alice: Client, conversation: Conversation) -> None:
+    now = timezone.now()
+    for minutes in (5, 9, 7):
+        make.make_message(conversation, created_at=now - timedelta(minutes=minutes))
+    assert positions(read(as_alice, conversation)) == [1, 2, 3]
+
+
+def test_a_thread_opens_with_its_newest_messages(as_alice: Client, conversation: Conversation) -> None:
+    for _ in range(NEWEST + 3):
+        make.make_message(conversation)
+    page = read(as_alice, conversation)
+    assert positions(page) == list(range(4, NEWEST + 4))
+    assert b"from=1" in page
+    assert positions(read(as_alice, conversation, **{"from": 1})) == list(range(1, NEWEST + 4))
+
+
+def test_a_long_window_far_back_is_not_live_and_leads_to_the_newest(
+    as_alice: Client, conversation: Conversation, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr("console.flow.MOST", 5)
+    for _ in range(9):
+        make.make_message(conversation)
+    page = read(as_alice, conversation, **{"from": 1})
+    assert positions(page) == [1, 2, 3, 4, 5]
+    assert b"data-live-tail" not in page
+    assert b"To the newest messages" in page
+    assert positions(read(as_alice, conversation, "log/", **{"from": 1})) == [5, 6, 7, 8, 9]
+    assert MOST > NEWEST
+
+
+def test_everything_told_of_a_message_is_there(as_alice: Client, conversation: Conversation) -> None:
+    message = make.make_message(
+        conversation,
+        "hello",
+        direction="outbound",
+        status="delivered",
+        send_style="slam",
+        was_downgraded=True,
+        service="sms",
+    )
+    make.make_media(message)
+    make.make_tapback(message, "love")
+    make.make_tapback(message, "laugh", ended_at=timezone.now())
+    DeliveryStep.objects.create(message=message, state="claimed")
+    page = read(as_alice, conversation).decode()
+    for expected in (
+        "with slam",
+        "fell back to SMS",
+        "Delivered",
+        "love from the human",
+        "Open attachment",
+        "Taken up by",
+    ):
+        assert expected in page
+    assert "laugh from the human" not in page
+
+
+def test_a_failure_is_told_in_words(as_alice: Client, conversation: Conversation) -> None:
+    make.make_message(conversation, direction="outbound", status="error", error_message="The line was down.")
+    assert b"The line was down." in read(as_alice, conversation)
+
+
+def test_a_blocked_message_stands_in_place_with_its_verdict(as_bob: Client, conversation: Conversation) -> None:
+    rule = make.make_rule(conversation.identity)
+    make.make_message(conversation, "first")
+    make.make_message(conversation, "held", is_blocked=True, rule_id=rule.id, rule_revision=4)
+    make.make_message(conversation, "other", is_blocked=True, filter_mode="whitelist")
+    page = read(as_bob, conversation).decode()
+    assert positions(page.encode()) == [1, 2, 3]
+    assert "Block rule · blacklist mode, revision 4" in page
+    assert "Not on the whitelist · whitelist mode" in page
+
+
+def test_connects_and_disconnects_stand_where_they_happened(as_alice: Client, conversation: Conversation) -> None:
+    start = timezone.now() - timedelta(hours=2)
+    conversation.connection.created_at = start
+    conversation.connection.status = "released"
+    conversation.connection.released_at = start + timedelta(minutes=30)
+    conversation.connection.released_by = "human"
+    conversation.connection.save()
+    make.make_message(conversation, "one", created_at=start + timedelta(minutes=10))
+    make.make_message(conversation, "two", created_at=start + timedelta(minutes=50))
+    page = read(as_alice, conversation).decode()
+    places = [page.index(text) for text in (">Connected<", ">one<", ">The human disconnected<", ">two<")]
+    assert places == sorted(places)
+
+
+def test_the_tail_holds_only_what_is_new(as_alice: Client, conversation: Conversation) -> None:
+    for _ in range(4):
+        make.make_message(conversation)
+    assert positions(read(as_alice, conversation, "tail/", after=2)) == [3, 4]
+    assert read(as_alice, conversation, "tail/", after=4).strip() == b""
+
+
+def test_the_tail_holds_what_events_changed(as_alice: Client, conversation: Conversation) -> None:
+    sent = make.make_message(conversation, direction="outbound", status="sent")
+    make.make_message(conversation)
+    make.make_message(conversation)
+    number = happen(sent, "message.delivered").number
+    assert positions(read(as_alice, conversation, "tail/", after=2, since=number)) == [1, 3]
+    assert positions(read(as_alice, conversation, "tail/", after=2, since=number + 1)) == [3]
+
+
+def test_a_tail_that_makes_no_sense_is_read_as_from_the_start(as_alice: Client, conversation: Conversation) -> None:
+    make.make_message(conversation)
+    assert positions(read(as_alice, conversation, "tail/", after="x", since="99999999999999999999")) == [1]
+
+
+def test_the_panel_tells_line_and_organization_to_operators_only(
+    as_alice: Client, as_operator: Client, conversation: Conversation
+) -> None:
+    assert b"<dt>Line</dt>" not in read(as_alice, conversation)
+    assert b"<dt>Line</dt>" in read(as_operator, conversation)
+
+
+def test_the_panel_tells_the_budget(as_alice: Client, conversation: Conversation) -> None:
+    make.make_message(conversation, direction="outbound", status="sent")
+    assert b"1 of 100" in read(as_alice, conversation)
+
+
+def test_a_thread_asks_the_database_the_same_few_questions(
+    as_alice: Client, conversation: Conversation, django_assert_max_num_queries: Any
+) -> None:
+    for number in range(40):
+        message = make.make_message(conversation, is_blocked=number % 5 == 0)
+        make.make_tapback(message)
+    with django_assert_max_num_queries(16):
+        read(as_alice, conversation)
