@@ -78,7 +78,7 @@ INSTALLED_APPS = [
     "allauth",
     "allauth.account",
     "allauth.mfa",
-    "django.contrib.admin",
+    "cordboard.apps.AdminConfig",
 ]
 
 MIDDLEWARE = [

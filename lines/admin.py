@@ -1,0 +1,117 @@
+"""Lines, their routes and every exchange with their providers, for operators."""
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from accounts.admin import operator_of
+from core.admin import BigTableAdmin, ReadOnlyAdmin
+from lines import health
+from lines.models import Callback, Dispatch, Line, LineEvent, ProviderAccount, Route
+
+_SHOWN_OF_A_BODY = 20_000
+
+
+@admin.register(ProviderAccount)
+class ProviderAccountAdmin(ReadOnlyAdmin):
+    list_display = ("name", "provider", "base_url", "callbacks_refused", "created_at")
+    list_filter = ("provider",)
+    search_fields = ("name",)
+    ordering = ("name",)
+
+
+@admin.register(Line)
+class LineAdmin(ReadOnlyAdmin):
+    list_display = ("address", "kind", "wanted", "seen", "seen_since", "proof_of_life_at", "last_given_at", "account")
+    list_filter = ("kind", "wanted", "seen", "account")
+    list_select_related = ("account",)
+    search_fields = ("address",)
+    id_fields = ("id", "account_id")
+    ordering = ("kind", "address")
+    derived_fields = ("holds_queue",)
+    actions = ("put_into_service", "drain", "pause", "probe")
+
+    @admin.display(boolean=True, description="Texts wait")
+    def holds_queue(self, line: Line) -> bool:
+        return line.holds_queue
+
+    @admin.action(description="Put into service")
+    def put_into_service(self, request: HttpRequest, rows: QuerySet[Line]) -> None:
+        self._want(request, rows, Line.Wanted.IN_SERVICE)
+
+    @admin.action(description="Drain: no new connections")
+    def drain(self, request: HttpRequest, rows: QuerySet[Line]) -> None:
+        self._want(request, rows, Line.Wanted.DRAINING)
+
+    @admin.action(description="Pause: texts wait")
+    def pause(self, request: HttpRequest, rows: QuerySet[Line]) -> None:
+        self._want(request, rows, Line.Wanted.PAUSED)
+
+    @admin.action(description="Look at it now")
+    def probe(self, request: HttpRequest, rows: QuerySet[Line]) -> None:
+        self.carry_out(request, rows.select_related("account"), health.probe, done="Looked at")
+
+    def _want(self, request: HttpRequest, rows: QuerySet[Line], wanted: Line.Wanted) -> None:
+        actor = operator_of(request)
+        self.carry_out(
+            request,
+            rows,
+            lambda line: health.want(actor, line, wanted=wanted, reason="Django admin"),
+            done=f"Wanted {wanted.label.lower()}",
+        )
+
+
+@admin.register(Route)
+class RouteAdmin(ReadOnlyAdmin):
+    list_display = ("line", "human", "identity", "held_until", "created_at", "updated_at")
+    list_filter = ("line_kind", ("held_until", admin.EmptyFieldListFilter))
+    list_select_related = ("line", "identity")
+    search_fields = ("human", "line__address", "identity__handle")
+    id_fields = ("id", "line_id", "identity_id")
+    date_hierarchy = "created_at"
+    ordering = ("-created_at",)
+
+
+@admin.register(Callback)
+class CallbackAdmin(BigTableAdmin):
+    list_display = ("id", "account", "event_key", "thread", "state", "late", "attempts", "received_at", "applied_at")
+    list_filter = ("state", "late", ("received_at", admin.DateFieldListFilter))
+    list_select_related = ("account",)
+    search_fields = ("event_key__exact",)
+    id_fields = ("account_id",)
+    derived_fields = ("raw_body",)
+
+    @admin.display(description="Body, as it came")
+    def raw_body(self, callback: Callback) -> str:
+        return bytes(callback.body)[:_SHOWN_OF_A_BODY].decode(errors="replace")
+
+
+@admin.register(Dispatch)
+class DispatchAdmin(BigTableAdmin):
+    list_display = (
+        "id",
+        "kind",
+        "line",
+        "human",
+        "attempt",
+        "outcome",
+        "error_code",
+        "lookups",
+        "claimed_at",
+        "settled_at",
+    )
+    list_filter = ("kind", "outcome", ("claimed_at", admin.DateFieldListFilter))
+    list_select_related = ("line",)
+    search_fields = ("handle__exact",)
+    id_fields = ("id", "order_id", "line_id")
+
+
+@admin.register(LineEvent)
+class LineEventAdmin(ReadOnlyAdmin):
+    list_display = ("at", "line", "column", "before", "after", "reason", "actor")
+    list_filter = ("column",)
+    list_select_related = ("line",)
+    search_fields = ("line__address", "reason")
+    id_fields = ("line_id",)
+    date_hierarchy = "at"
+    ordering = ("-id",)

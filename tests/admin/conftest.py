@@ -1,0 +1,85 @@
+"""A signed-in operator, and at least one row in every table."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import transaction
+from django.test import Client
+from django.utils import timezone
+from procrastinate.contrib.django import app
+
+from accounts.models import User
+from api.models import IdempotencyKey
+from contactrules.rules import create_rule, note_decision, verdict
+from core import secrets
+from events.record import record
+from imessage.models import DeliveryStep, RouterMessage, TapbackChange
+from lines.models import Callback, Dispatch, LineEvent
+from tests import make
+
+SECRET = "never-shown"
+
+
+@pytest.fixture(autouse=True)
+def light_settings(settings: Any) -> None:
+    """Pages are drawn without `collectstatic`, passwords hashed without effort."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    settings.STORAGES = {
+        **settings.STORAGES,
+        "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+    }
+
+
+@pytest.fixture
+def admin(operator: User) -> Client:
+    """The operator's browser."""
+    client = Client()
+    client.force_login(operator)
+    return client
+
+
+@pytest.fixture
+def fill(db: None) -> Callable[[], None]:
+    """Adds a row to every table; may be called again."""
+    return _fill
+
+
+def _fill() -> None:
+    organization = make.make_organization()
+    make.make_user(organization, f"{organization.id}@example.com")
+    identity = make.make_identity(organization)
+    make.make_key(organization, identity)
+    create_rule(make.operator(), identity, action="block", match_target="+15555550177")
+    note_decision(identity, make.HUMAN, verdict(identity, make.HUMAN), direction="inbound", subject="message")
+    conversation = make.make_conversation(identity)
+    line = conversation.connection.line
+    inbound = make.make_message(conversation, "Is it raining?")
+    make.make_media(inbound)
+    make.make_tapback(inbound)
+    outbound = make.make_message(conversation, "No.", direction="outbound", provider_handle=str(conversation.id))
+    DeliveryStep.objects.create(message=outbound, state="sent")
+    TapbackChange.objects.create(
+        organization_id=organization.id,
+        conversation=conversation,
+        message=inbound,
+        direction="inbound",
+        action="add",
+        kind="like",
+    )
+    Dispatch.objects.create(
+        kind="message", order_id=outbound.id, attempt=1, line=line, human=make.HUMAN, outcome="accepted", handle="p-1"
+    )
+    RouterMessage.objects.create(line=line, human=make.HUMAN, direction="inbound", text="help", command="help")
+    Callback.objects.create(account=line.account, event_key=str(outbound.id), body=b'{"id": "evt", "text": "\xff"}')
+    LineEvent.objects.create(line=line, column="seen", before="unknown", after="healthy", reason="answers", actor={})
+    IdempotencyKey.objects.create(scope=str(identity.id), operation="send", key="k-1", fingerprint="0" * 64)
+    account = make.make_account(f"account {organization.id}", sealed_token=SECRET, sealed_callback_secret=SECRET)
+    assert secrets.seal("x") != account.sealed_token
+    with transaction.atomic():
+        record(make.operator(), "line.added", organization_id=organization.id, subject_id=line.id)
+    # A job a day ahead, so that it stays in the queue.
+    app.configure_task(
+        "lines.probe_all", schedule_at=timezone.now() + timedelta(days=1), queueing_lock=str(organization.id)
+    ).defer(timestamp=0)
