@@ -40,6 +40,7 @@ class Listener:
     def __init__(self) -> None:
         self.listening = False
         self.last = 0
+        self._has_begun = False
         self._seen: OrderedDict[int, None] = OrderedDict()
         self._recent: deque[tuple[float, FeedItem]] = deque(maxlen=2 * REPLAY_LIMIT)
         self._task: asyncio.Task[None] | None = None
@@ -86,7 +87,7 @@ class Listener:
     async def _listen(self, listening: psycopg.AsyncConnection[Any]) -> None:
         async with listening:
             await listening.execute(f"LISTEN {feed.CHANNEL}")  # type: ignore[arg-type]  # a constant of ours
-            if self.last:
+            if self._has_begun:
                 await self._tell_what_is_new()
             else:
                 await self._begin_at_the_end()
@@ -105,6 +106,7 @@ class Listener:
         """Nobody is owed what happened before this process started; pages ask for what they missed."""
         self.last = await self._read(feed.last_number)
         self._note(await self._read(feed.items_since, self.last))
+        self._has_begun = True
 
     async def _tell_what_is_new(self) -> None:
         items = await self._read(feed.items_since, self.last)

@@ -9,7 +9,6 @@ import pytest
 from asgiref.sync import async_to_sync, sync_to_async
 from channels.auth import AuthMiddlewareStack
 from channels.routing import URLRouter
-from channels.testing import WebsocketCommunicator
 from django.conf import settings
 from django.db import connection, transaction
 from django.test import Client
@@ -23,6 +22,7 @@ from events import feed
 from events.record import record
 from tests import make
 from tests.console.conftest import signed_in
+from tests.console.sockets import PageSocket
 
 pytestmark = pytest.mark.django_db(transaction=True)
 application = AuthMiddlewareStack(URLRouter(live.urlpatterns))
@@ -34,16 +34,15 @@ def happen(organization: Organization | None, type: str = "message.received", **
     return event.number
 
 
-def socket_of(client: Client) -> WebsocketCommunicator:
+def socket_of(client: Client) -> PageSocket:
     cookie = f"{settings.SESSION_COOKIE_NAME}={client.cookies[settings.SESSION_COOKIE_NAME].value}"
-    return WebsocketCommunicator(application, "/ws/console/", headers=[(b"cookie", cookie.encode())])
+    return PageSocket(application, "/ws/console/", headers=[(b"cookie", cookie.encode())])
 
 
 @asynccontextmanager
-async def connected(client: Client) -> AsyncIterator[WebsocketCommunicator]:
+async def connected(client: Client) -> AsyncIterator[PageSocket]:
     socket = socket_of(client)
-    accepted, _ = await socket.connect()
-    assert accepted
+    assert await socket.connect()
     assert (await socket.receive_json_from())["type"] == "ready"
     try:
         yield socket
@@ -68,16 +67,16 @@ async def until(condition: Any) -> None:
             await asyncio.sleep(0.02)
 
 
-async def numbers_told(socket: WebsocketCommunicator) -> list[int]:
+async def numbers_told(socket: PageSocket) -> list[int]:
     while True:
-        message = await socket.receive_json_from(timeout=8)
+        message = await socket.receive_json_from(within=8)
         if message["type"] == "events":
             return [event["number"] for event in message["events"]]
 
 
 def test_nobody_hears_without_a_session() -> None:
     async def story() -> None:
-        socket = WebsocketCommunicator(application, "/ws/console/")
+        socket = PageSocket(application, "/ws/console/")
         await socket.connect()
         assert (await socket.receive_output())["code"] == sockets.SESSION_ENDED
 
@@ -103,7 +102,7 @@ def test_a_committed_event_is_told_without_its_text(alice: User, organization: O
             number = await sync_to_async(happen)(
                 organization, conversation_id=conversation_id, data={"message": {"text": "secret"}}
             )
-            message = await socket.receive_json_from(timeout=8)
+            message = await socket.receive_json_from(within=8)
             assert message == {
                 "type": "events",
                 "last": number,
@@ -156,7 +155,7 @@ def test_hello_after_too_much_resets(alice: User, organization: Organization) ->
     async def story() -> None:
         async with connected(client) as socket:
             await socket.send_json_to({"type": "hello", "last": 0})
-            assert (await socket.receive_json_from(timeout=8))["type"] == "reset"
+            assert (await socket.receive_json_from(within=8))["type"] == "reset"
 
     async_to_sync(story)()
 
@@ -199,7 +198,7 @@ def test_a_changed_role_closes_the_socket(alice: User, organization: Organizatio
             await socket.receive_json_from()
             await sync_to_async(Membership.objects.update)(role="viewer")
             await sync_to_async(happen)(organization, "member.added")
-            await socket.receive_json_from(timeout=8)
+            await socket.receive_json_from(within=8)
             assert (await socket.receive_output(timeout=4))["code"] == sockets.RIGHTS_CHANGED
 
     async_to_sync(story)()
@@ -218,7 +217,7 @@ def test_typing_is_passed_on_and_never_stored(alice: User, organization: Organiz
     async def story() -> None:
         async with listening(), connected(client) as socket:
             await sync_to_async(feed.publish_signal)(signal)
-            told = await socket.receive_json_from(timeout=8)
+            told = await socket.receive_json_from(within=8)
             assert told == {"type": "typing", "topics": ["thread:c"], "on": True, "by": "human"}
 
     async_to_sync(story)()

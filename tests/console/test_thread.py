@@ -120,7 +120,7 @@ def test_connects_and_disconnects_stand_where_they_happened(as_alice: Client, co
     conversation.connection.save()
     make.make_message(conversation, "one", created_at=start + timedelta(minutes=10))
     make.make_message(conversation, "two", created_at=start + timedelta(minutes=50))
-    page = read(as_alice, conversation).decode()
+    page = read(as_alice, conversation, "log/").decode()
     places = [page.index(text) for text in (">Connected<", ">one<", ">The human disconnected<", ">two<")]
     assert places == sorted(places)
 
