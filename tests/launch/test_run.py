@@ -1,28 +1,62 @@
 """`bin/run` as a stranger meets it: a clean environment, a new data folder, real processes."""
 
+import contextlib
+import http.client
 import os
 import signal
 import socket
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from cordboard import postgres
-from tests.launch.product import Product, processes_naming, run_in_vain, running, waited
+from tests.installation import CHECKOUT, Installation, waited
 
 pytestmark = pytest.mark.xdist_group("launch")
 
 
 @pytest.fixture(scope="module")
-def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
-    data = tmp_path_factory.mktemp("launch") / "data"
-    with running(data) as started:
+def product() -> Iterator[Installation]:
+    with Installation() as started:
         yield started
-    postgres.remove(data)
 
 
-def test_it_ends_with_what_a_stranger_needs(product: Product) -> None:
+def get(product: Installation, path: str, timeout: float = 10) -> int:
+    """The status of a page."""
+    connection = http.client.HTTPConnection("127.0.0.1", product.port, timeout=timeout)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+def run_in_vain(data: Path, port: int = 0) -> tuple[int, str]:
+    """Exit code and last words of a start that is refused."""
+    command = [CHECKOUT / "bin" / "run", f"--data={data}", f"--port={port}"]
+    done = subprocess.run(command, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, timeout=60)
+    return done.returncode, done.stderr.strip()
+
+
+def server_of(product: Installation) -> int:
+    """Process id of the private PostgreSQL; 0 while there is none."""
+    return postgres._postmaster(postgres._locate(product.data)) or 0
+
+
+def processes_of(product: Installation) -> list[str]:
+    """Command lines of living processes that were started for its data folder."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            line = file.with_name("cmdline").read_bytes()
+            if str(product.data).encode() in file.read_bytes() + line and int(file.parent.name) != os.getpid():
+                found.append(line.decode().replace("\0", " "))
+    return found
+
+
+def test_it_ends_with_what_a_stranger_needs(product: Installation) -> None:
     password = (product.data / "operator.password").read_text().strip()
     for needed in (
         f"{product.state['base_url']}/console/",
@@ -34,52 +68,45 @@ def test_it_ends_with_what_a_stranger_needs(product: Product) -> None:
         assert needed in product.told
 
 
-def test_it_is_alive_and_ready(product: Product) -> None:
-    assert [product.get("/livez"), product.get("/readyz")] == [200, 200]
+def test_it_is_alive_and_ready(product: Installation) -> None:
+    assert [get(product, "/livez"), get(product, "/readyz")] == [200, 200]
 
 
-def test_secrets_are_readable_by_their_owner_only(product: Product) -> None:
+def test_secrets_are_readable_by_their_owner_only(product: Installation) -> None:
     names = ["secret_key", "simulator.json", "operator.password", "echo.key", "run.json"]
     assert {name: (product.data / name).stat().st_mode & 0o077 for name in names} == dict.fromkeys(names, 0)
 
 
 @pytest.mark.parametrize("name", ["web", "worker", "simulator", "echo"])
-def test_a_killed_process_is_back(product: Product, name: str) -> None:
-    killed = product.state["pids"][name]
-    os.kill(killed, signal.SIGKILL)
-    assert waited(lambda: product.state["pids"][name] != killed, 3)
-    assert waited(lambda: product.get("/readyz") == 200, 20)
+def test_a_killed_process_is_back(product: Installation, name: str) -> None:
+    product.wait_for_restart(name, former=product.kill(name), within=10)
 
 
-def test_a_request_waits_while_the_web_process_is_down(product: Product) -> None:
-    os.kill(product.state["pids"]["web"], signal.SIGKILL)
-    assert product.get("/livez") == 200
+def test_a_request_waits_while_the_web_process_is_down(product: Installation) -> None:
+    product.kill("web")
+    assert get(product, "/livez") == 200
 
 
-def test_postgresql_comes_back_and_so_does_readiness(product: Product) -> None:
-    cluster = postgres._locate(product.data)
-    server = postgres._postmaster(cluster)
-    assert server is not None
-    os.kill(server, signal.SIGKILL)
-    assert waited(lambda: postgres._postmaster(cluster) not in {None, server}, 10)
-    assert waited(lambda: product.get("/readyz") == 200, 20)
+def test_postgresql_comes_back_and_so_does_readiness(product: Installation) -> None:
+    killed = server_of(product)
+    product.kill_postgres()
+    waited(lambda: server_of(product) not in {0, killed}, within=10)
+    waited(product.is_ready, within=20)
 
 
-def test_readyz_says_no_within_a_second_when_postgresql_is_gone(product: Product) -> None:
-    server = postgres._postmaster(postgres._locate(product.data))
-    assert server is not None
-    os.kill(product.process.pid, signal.SIGSTOP)
+def test_readyz_says_no_within_a_second_when_postgresql_is_gone(product: Installation) -> None:
+    os.kill(product.state["pid"], signal.SIGSTOP)
     try:
-        os.kill(server, signal.SIGKILL)
-        assert waited(lambda: product.get("/readyz", timeout=1) == 503, 3)
-        assert product.get("/livez", timeout=1) == 200
+        product.kill_postgres()
+        assert get(product, "/readyz", timeout=1) == 503
+        assert get(product, "/livez", timeout=1) == 200
     finally:
-        os.kill(product.process.pid, signal.SIGCONT)
-    assert waited(lambda: product.get("/readyz") == 200, 20)
+        os.kill(product.state["pid"], signal.SIGCONT)
+    waited(product.is_ready, within=20)
 
 
-def test_a_second_start_on_the_same_data_is_refused(product: Product) -> None:
-    code, told = run_in_vain(product.data, "--port=0")
+def test_a_second_start_on_the_same_data_is_refused(product: Installation) -> None:
+    code, told = run_in_vain(product.data)
     assert (code, told) == (
         1,
         f"Cannot run: Cordboard already runs on the data folder {product.data}; choose another with --data.",
@@ -91,7 +118,7 @@ def test_a_port_in_use_is_refused(tmp_path: Path) -> None:
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
-        code, told = run_in_vain(tmp_path / "data", f"--port={port}")
+        code, told = run_in_vain(tmp_path / "data", port)
     assert (code, told) == (
         1,
         f"Cannot run: port {port} is in use; stop what listens there, or choose another with --port.",
@@ -100,34 +127,26 @@ def test_a_port_in_use_is_refused(tmp_path: Path) -> None:
 
 def test_a_data_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    code, told = run_in_vain(tmp_path / "file" / "data", "--port=0")
+    code, told = run_in_vain(tmp_path / "file" / "data")
     assert (code, told) == (
         1,
         f"Cannot run: the data folder {tmp_path / 'file' / 'data'} cannot be written (Not a directory).",
     )
 
 
-def test_sigterm_leaves_no_process_and_a_second_start_keeps_the_data(tmp_path: Path) -> None:
-    data = tmp_path / "data"
-    with running(data) as first:
-        made = first.manage("create_api_key", "--organization", "demo", "--label", "kept", "--json")
-        assert "api_key" in made
-        password = (data / "operator.password").read_text()
-        assert first.stop() == 0
-        assert first.told.endswith("stopped\n")
-        assert waited(lambda: processes_naming(str(data)) == [], 5), processes_naming(str(data))
-    with running(data) as second:
-        assert (data / "operator.password").read_text() == password
-        assert "kept" in second.manage(
-            "shell", "-c", "from accounts.models import *; print(ApiKey.objects.values('label'))"
-        )
-    postgres.remove(data)
+def test_sigterm_leaves_no_process_and_a_second_start_keeps_the_data() -> None:
+    with Installation() as product:
+        password = (product.data / "operator.password").read_text()
+        product.create_key(label="kept")
+        os.kill(product.state["pid"], signal.SIGTERM)
+        waited(lambda: product.told.endswith("stopped\n"), within=30)
+        waited(lambda: processes_of(product) == [], within=5)
+        product.start()
+        assert (product.data / "operator.password").read_text() == password
+        assert product.sql("SELECT count(*) FROM accounts_apikey WHERE label = 'kept'") == [(1,)]
 
 
-def test_nothing_but_postgresql_outlives_a_killed_supervisor(tmp_path: Path) -> None:
-    data = tmp_path / "data"
-    with running(data, "--no-demo") as product:
-        product.process.kill()
-        product.process.wait()
-        assert waited(lambda: all("postgres" in line for line in processes_naming(str(data))), 5)
-    postgres.remove(data)
+def test_nothing_but_postgresql_outlives_a_killed_supervisor() -> None:
+    with Installation(demo=False) as product:
+        os.kill(product.state["pid"], signal.SIGKILL)
+        waited(lambda: all("postgres" in line for line in processes_of(product)), within=5)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.launch.product import CHECKOUT
+from tests.installation import CHECKOUT
 
 NEVER_RUNS = "#!/bin/sh\nexit 127\n"
 WITHOUT_VENV = f"""#!/bin/sh
