@@ -7,7 +7,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from accounts.models import Identity, Organization
-from core.actor import TenantQuerySet
+from core.actor import Actor, TenantQuerySet
 from core.ids import uuid7
 
 
@@ -78,6 +78,12 @@ class RuleRevision(models.Model):
         return f"{self.identity_id} r{self.number} {self.change}"
 
 
+class DecisionQuerySet(TenantQuerySet["Decision"]):
+    def visible_to_agent(self, actor: Actor) -> Self:
+        """A verdict that blocked would tell of a text that the agent must never hear of."""
+        return self.filter(identity_id=actor.identity_id, allowed=True)
+
+
 class Decision(models.Model):
     """One verdict that was given, kept so that any change of rules can be rehearsed against what happened."""
 
@@ -104,7 +110,7 @@ class Decision(models.Model):
     message_id = models.UUIDField(null=True)
     at = models.DateTimeField(default=timezone.now)
 
-    objects = TenantQuerySet.as_manager()
+    objects = DecisionQuerySet.as_manager()
 
     class Meta:
         indexes = [

@@ -6,7 +6,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.utils import timezone
 
-from core.actor import TenantQuerySet
+from core.actor import Actor, TenantQuerySet
 from core.ids import prefixed, uuid7
 
 
@@ -18,6 +18,10 @@ class Xid8Field(models.BigIntegerField):  # type: ignore[type-arg]
 
 
 class EventQuerySet(TenantQuerySet["Event"]):
+    def visible_to_agent(self, actor: Actor) -> Self:
+        """`message.blocked` and `tapback.blocked` carry what an agent must never see."""
+        return self.filter(identity_id=actor.identity_id).exclude(type__endswith=".blocked")
+
     def settled(self) -> Self:
         """Events below which nothing can appear any more: for readers that must miss nothing (architecture 10)."""
         snapshot = models.Func(function="pg_current_snapshot", output_field=models.TextField())

@@ -291,7 +291,8 @@ class Part(models.Model):
 
 
 class TapbackQuerySet(TenantQuerySet["Tapback"]):
-    agent_column = "message__identity_id"
+    def visible_to_agent(self, actor: Actor) -> Self:
+        return self.filter(message__identity_id=actor.identity_id, message__is_blocked=False)
 
     def live(self) -> Self:
         return self.filter(ended_at=None)
