@@ -6,6 +6,11 @@ from core.errors import Invalid
 MESSAGE_LIMIT = 18_996
 
 
+def cleaned(text: str) -> str:
+    """`text` without what cannot be stored: for words from a phone, which nobody can be asked to mend."""
+    return text.replace("\x00", "").encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+
+
 def storable(text: str) -> str:
     """`text` itself, or raise `Invalid`: PostgreSQL refuses NUL, and lone surrogates are not Unicode text."""
     if "\x00" in text:

@@ -14,6 +14,7 @@ from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
+from core.texts import cleaned
 from core.wake import wake
 from lines.models import Callback, ProviderAccount
 from lines.providers import driver_of, opened
@@ -57,7 +58,9 @@ def store(account: ProviderAccount, body: bytes, *, polled: bool) -> bool:
         told_apart = driver_of(account).identify(body)
     except (ValueError, KeyError, TypeError, AttributeError):
         told_apart = CallbackId(key=f"sha256:{_sha256(body)}")
-    key, thread = told_apart.key[:200], told_apart.thread[:210]
+    key, thread = cleaned(told_apart.key), cleaned(told_apart.thread)[:210]
+    if len(key) > 200:  # cut short, two of them might look the same
+        key = f"sha256:{_sha256(key.encode())}"
     late = polled and (told_apart.at is None or timezone.now() - told_apart.at > _STILL_ON_ITS_WAY)
     with transaction.atomic():
         callback_id = _insert(account, key, thread, body, late)

@@ -14,7 +14,16 @@ from django.utils import timezone
 
 from lines.models import Dispatch, Line
 from lines.providers import driver_of, opened
-from lines.providers.base import ErrorClass, Outcome, ProviderError, SendOrder, SendReceipt
+from lines.providers.base import (
+    Account,
+    Driver,
+    ErrorClass,
+    Outcome,
+    ProviderCallFailed,
+    ProviderError,
+    SendOrder,
+    SendReceipt,
+)
 
 # A worker that held its claim so long without calling was frozen; another may have taken over meanwhile.
 LEASE = timedelta(seconds=10)
@@ -62,12 +71,24 @@ def claim(*, kind: Dispatch.Kind, order_id: UUID, line: Line, human: str, text: 
     )
 
 
-def take_over(dispatch: Dispatch) -> Dispatch:
-    """Claim a dead worker's call, inside the caller's transaction; its own late word will be refused."""
+def take_over(dispatch: Dispatch) -> Dispatch | None:
+    """Claim a dead worker's call, inside the caller's transaction; its own late word will be refused.
+
+    None when a report settled the call this moment: an accepted text must not become unknown again.
+    """
     dispatch.generation += 1
+    taken = (
+        Dispatch.objects.open()
+        .filter(pk=dispatch.pk, generation=dispatch.generation - 1)
+        .update(generation=dispatch.generation, outcome=Dispatch.Outcome.UNKNOWN)
+    )
     dispatch.outcome = Dispatch.Outcome.UNKNOWN
-    dispatch.save(update_fields=["generation", "outcome"])
-    return dispatch
+    return dispatch if taken else None
+
+
+def is_taken_over(dispatch: Dispatch) -> bool:
+    """Whether another worker has taken this call over: this one was thought dead and must stop."""
+    return not Dispatch.objects.filter(pk=dispatch.pk, generation=dispatch.generation).exists()
 
 
 def call(dispatch: Dispatch, order: SendOrder) -> SendReceipt:
@@ -81,12 +102,13 @@ def call(dispatch: Dispatch, order: SendOrder) -> SendReceipt:
 def find_out(dispatch: Dispatch, order: SendOrder) -> SendReceipt | None:
     """What became of a call whose answer was lost; None for an honest "no". Outside any transaction.
 
-    With a true send key the same order is simply repeated. Raises `ProviderCallFailed` when nobody can tell now.
+    With a true send key the same order is simply repeated; a repeat that did not get through says nothing of
+    the first call. Raises `ProviderCallFailed` when nobody can tell now.
     """
     account = dispatch.line.account
     driver, credentials = driver_of(account), opened(account)
     if driver.can_repeat(credentials, line=dispatch.line.address):
-        return driver.send(credentials, order)
+        return _repeat(driver, credentials, order)
     known = set(
         Dispatch.objects.filter(line=dispatch.line, human=dispatch.human)
         .exclude(pk=dispatch.pk)
@@ -132,13 +154,17 @@ def note_not_found(dispatch: Dispatch) -> bool:
     """Count an honest "no"; True once there were enough of them to call the text not sent."""
     dispatch.lookups += 1
     enough = dispatch.lookups >= len(settings.FIND_SENT_WAITS)
-    Dispatch.objects.open().filter(pk=dispatch.pk, generation=dispatch.generation).update(
-        outcome=Dispatch.Outcome.NOT_SENT if enough else Dispatch.Outcome.UNKNOWN,
-        lookups=F("lookups") + 1,
-        next_lookup_at=None if enough else _next_lookup(dispatch),
-        settled_at=timezone.now() if enough else None,
+    noted = (
+        Dispatch.objects.open()
+        .filter(pk=dispatch.pk, generation=dispatch.generation)
+        .update(
+            outcome=Dispatch.Outcome.NOT_SENT if enough else Dispatch.Outcome.UNKNOWN,
+            lookups=F("lookups") + 1,
+            next_lookup_at=None if enough else _next_lookup(dispatch),
+            settled_at=timezone.now() if enough else None,
+        )
     )
-    return enough
+    return enough and bool(noted)
 
 
 def postpone(dispatch: Dispatch) -> datetime:
@@ -156,6 +182,15 @@ def may_try_again(order_id: UUID) -> bool:
 
 class ClaimLost(Exception):
     """The claim is older than its lease: another worker may hold it, so this one must not call."""
+
+
+def _repeat(driver: Driver, credentials: Account, order: SendOrder) -> SendReceipt:
+    receipt = driver.send(credentials, order)
+    for_good = {ErrorClass.PERMANENT, ErrorClass.RECIPIENT_UNREACHABLE}
+    refused = receipt.error is not None and receipt.error.error_class in for_good
+    if receipt.outcome is Outcome.ACCEPTED or refused:
+        return receipt
+    raise ProviderCallFailed(receipt.error)
 
 
 def _next_lookup(dispatch: Dispatch) -> datetime:

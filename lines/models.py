@@ -43,6 +43,10 @@ class LineQuerySet(models.QuerySet["Line"]):
         """Pool lines that may be given to a new connection (contract/lines.md 7.3)."""
         return self.in_service().filter(kind=Line.Kind.POOL, seen=Line.Seen.HEALTHY)
 
+    def flowing(self) -> Self:
+        """Lines whose queues are not held; the same rule as `Line.holds_queue`."""
+        return self.exclude(wanted__in=Line.HOLDING_WANTED).exclude(seen__in=Line.HOLDING_SEEN)
+
     def routers(self) -> Self:
         return self.in_service().filter(kind=Line.Kind.ROUTER)
 
@@ -69,6 +73,10 @@ class Line(models.Model):
         DOWN = "down"  # a probe or a call that says so
         FLAGGED = "flagged"  # the provider's verdict
 
+    # Texts wait on such a line instead of being sent (contract/lines.md 7.3).
+    HOLDING_WANTED = (Wanted.PAUSED, Wanted.RETIRED, Wanted.PROVISIONING)
+    HOLDING_SEEN = (Seen.DOWN, Seen.FLAGGED)
+
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     account = models.ForeignKey(ProviderAccount, on_delete=models.PROTECT, related_name="lines")
     address = models.CharField(max_length=100, unique=True, help_text="E.164, or an Apple ID e-mail.")
@@ -91,11 +99,8 @@ class Line(models.Model):
 
     @property
     def holds_queue(self) -> bool:
-        """Whether texts for this line wait instead of being sent (contract/lines.md 7.3)."""
-        return self.wanted in {self.Wanted.PAUSED, self.Wanted.RETIRED, self.Wanted.PROVISIONING} or self.seen in {
-            self.Seen.DOWN,
-            self.Seen.FLAGGED,
-        }
+        """Whether texts for this line wait instead of being sent."""
+        return self.wanted in self.HOLDING_WANTED or self.seen in self.HOLDING_SEEN
 
 
 class RouteQuerySet(models.QuerySet["Route"]):

@@ -18,8 +18,8 @@ def give_line(identity: Identity, human: str) -> Line | None:
     """
     _lock_human(human)
     now = timezone.now()
-    own = Route.objects.filter(identity=identity, human=human, line__kind=Line.Kind.POOL).select_related("line").first()
-    if own and own.line.wanted in {Line.Wanted.IN_SERVICE, Line.Wanted.DRAINING, Line.Wanted.PAUSED}:
+    own = _own_route(identity, human)
+    if own:
         Route.objects.filter(pk=own.pk).update(held_until=None, updated_at=now)
         return own.line
     for line in _candidates(human):
@@ -40,6 +40,17 @@ def live_route(line: Line, human: str) -> Route | None:
     """Whose texts this human's texts on this line are, if anybody's."""
     wanted = ["*"] if line.kind == Line.Kind.DEDICATED else [human]
     return Route.objects.live().filter(line=line, human__in=wanted).select_related("identity").first()
+
+
+def _own_route(identity: Identity, human: str) -> Route | None:
+    """The pair's newest route on a line that still serves; an older one may lie on a line that was retired."""
+    serving = {Line.Wanted.IN_SERVICE, Line.Wanted.DRAINING, Line.Wanted.PAUSED}
+    return (
+        Route.objects.filter(identity=identity, human=human, line__kind=Line.Kind.POOL, line__wanted__in=serving)
+        .select_related("line")
+        .order_by("-updated_at")
+        .first()
+    )
 
 
 def _candidates(human: str) -> list[Line]:

@@ -6,7 +6,7 @@ Its wire is documented in `docs/reference/simulator.md`.
 import functools
 import json
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -146,14 +146,14 @@ class SimulatedDriver:
         lower = {name.lower(): value for name, value in headers.items()}
         try:
             Webhook(account.callback_secret).verify(body, lower)
-        except (WebhookVerificationError, ValueError) as refused:
+        except (WebhookVerificationError, ValueError, OverflowError) as refused:
             raise CallbackRefused(str(refused)) from refused
 
     def identify(self, body: bytes) -> CallbackId:
         event = _parsed(body)
         data = event["data"]
         thread = f"{data.get('line', '')}/{data.get('human', '')}"
-        return CallbackId(key=event["id"], thread=thread, at=_time(event.get("created_at")))
+        return CallbackId(key=str(event["id"]), thread=thread, at=_time(event.get("created_at")))
 
     def parse(self, body: bytes) -> list[Report]:
         event = _parsed(body)
@@ -264,7 +264,8 @@ def _object(response: httpx.Response) -> dict[str, Any]:
 
 
 def _time(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None
+    moment = datetime.fromisoformat(text) if text else None
+    return moment.replace(tzinfo=UTC) if moment and moment.tzinfo is None else moment
 
 
 def _auth(account: Account) -> dict[str, str]:
