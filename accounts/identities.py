@@ -7,8 +7,9 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from accounts.models import Identity, Organization
+from core import gate
 from core.actor import Actor, Role
-from core.errors import Conflict, Invalid
+from core.errors import Conflict, Forbidden, Invalid
 from core.texts import storable
 from events.record import record
 
@@ -76,10 +77,14 @@ def update_identity(actor: Actor, identity: Identity, *, changes: dict[str, Any]
     """
     if not actor.is_agent:
         actor.require(Role.ADMIN)
+    elif actor.identity_id != identity.id:
+        raise Forbidden("This key is bound to another identity.")
     if unknown := changes.keys() - CHANGEABLE:
         raise Invalid(f"These cannot be changed here: {', '.join(sorted(unknown))}.")
-    if changes.get("status", Identity.Status.ACTIVE) == Identity.Status.DELETED:
-        raise Invalid("An identity is deleted with DELETE, not by its status.")
+    if changes.get("status", Identity.Status.ACTIVE) not in {Identity.Status.ACTIVE, Identity.Status.PAUSED}:
+        raise Invalid("A status is 'active' or 'paused'; an identity is deleted with DELETE.")
+    for text in (changes.get("display_name"), changes.get("description")):
+        storable(text or "")
     with transaction.atomic():
         identity = Identity.objects.select_for_update(no_key=True).get(pk=identity.pk)
         before = {name: getattr(identity, name) for name in changes}
@@ -88,6 +93,8 @@ def update_identity(actor: Actor, identity: Identity, *, changes: dict[str, Any]
                 setattr(identity, name, value)
             identity.updated_at = timezone.now()
             identity.save(update_fields=[*changes, "updated_at"])
+            if not identity.is_reachable:
+                gate.shut(identity.id)
             _record(actor, "identity.updated", identity, {"before": before, "after": changes})
     return identity
 

@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from accounts.models import Identity
 from contactrules.models import ContactRule, Decision, RuleRevision
+from core import gate
 from core.actor import Actor, Role
 from core.errors import Conflict, Forbidden, Invalid
 from core.phones import e164
@@ -156,6 +157,8 @@ def _require_reach(actor: Actor, identity: Identity) -> None:
 
 
 def _revise(actor: Actor, identity: Identity, change: str, *, reason: str, **facts: Any) -> None:
+    """Number the change; what was decided before it has left when this returns (reliability.md, F7)."""
+    gate.shut(identity.id)
     identity.reach_revision += 1
     identity.save(update_fields=["reach_revision"])
     RuleRevision.objects.create(

@@ -1,5 +1,6 @@
 """How humans come to agents: what the router hears and answers, and the life of a connection."""
 
+import contextlib
 import re
 from dataclasses import dataclass
 
@@ -9,10 +10,12 @@ from django.utils import timezone
 from accounts.models import Identity
 from contactrules.models import Decision
 from contactrules.rules import lock_reach, note_decision, verdict
+from core import gate
 from core.actor import Actor, Role
 from core.phones import pretty
+from core.texts import cleaned
 from events.record import record
-from imessage.draining import wake_queue, wake_router
+from imessage.draining import lock_router_queue, wake_queue, wake_router
 from imessage.errors import ConnectionReleased, NoRouter
 from imessage.models import Connection, Conversation, Direction, RouterMessage
 from lines.models import Line
@@ -20,7 +23,8 @@ from lines.pool import give_line, release_line
 
 PLACEHOLDER_HANDLE = "your-handle"
 
-_COMMAND = re.compile(r"(connect|disconnect)(?:\s+|\s*@\s*)([a-z0-9-]+)", re.ASCII)
+_QUOTES = "\"'“”‘’«»<>()"
+_COMMAND = re.compile(rf"(connect|disconnect)[\s@{_QUOTES}]+([a-z0-9-]{{1,63}})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,7 @@ def connect_command(identity: Identity | None) -> str:
 
 def read_command(text: str) -> Command:
     """The command in a text: any case, any spaces, with or without the @, a full stop or quotes around it."""
-    words = " ".join(text.split()).strip("\"'“”‘’.!, ").casefold()
+    words = " ".join(text.split()).strip(f"{_QUOTES}.!, ").lower()
     if words in {"help", "?", "hi", "hello", "info"}:
         return Command(RouterMessage.Command.HELP)
     if words == "disconnect":
@@ -65,7 +69,7 @@ def hear(line: Line, *, human: str, text: str, handle: str) -> RouterMessage:
         line=line,
         human=human,
         direction=Direction.INBOUND,
-        text=text,
+        text=cleaned(text),
         command=command.verb,
         outcome=outcome,
         status="received",
@@ -75,7 +79,8 @@ def hear(line: Line, *, human: str, text: str, handle: str) -> RouterMessage:
 
 
 def say(line: Line, human: str, text: str) -> RouterMessage:
-    """Queue one text of our own to a human; it is sent once by the router's drain."""
+    """Queue one text of our own to a human, inside the caller's transaction; the router's drain sends it once."""
+    lock_router_queue(line.id, human)
     answer = RouterMessage.objects.create(line=line, human=human, direction=Direction.OUTBOUND, text=text)
     wake_router(line.id, human)
     return answer
@@ -97,6 +102,7 @@ def release(actor: Actor, connection: Connection, *, by: str = "admin") -> Conne
         if not ended:
             raise ConnectionReleased("This connection has ended already.")
         release_line(identity, connection.human)
+        gate.shut(identity.id)
         _tell(actor, "connection.released", connection, {"by": by})
         # What was queued will not leave any more: the drain declines it.
         for conversation_id in Conversation.objects.filter(connection=connection).values_list("id", flat=True):
@@ -168,7 +174,9 @@ def _disconnect(human: str, handle: str) -> tuple[str, str]:
     )
     wanted = [connection for connection in active if connection.identity.handle == handle] if handle else active
     if len(wanted) == 1:
-        release(Actor.system("router"), wanted[0], by="human")
+        # Ended by somebody else this moment: the human's wish is fulfilled all the same.
+        with contextlib.suppress(ConnectionReleased):
+            release(Actor.system("router"), wanted[0], by="human")
         return "disconnected", f"You are disconnected from {_name(wanted[0].identity)}."
     if handle:
         return "not_connected", f"You are not connected to @{handle}. " + _connections(active)

@@ -7,15 +7,17 @@ is only the nudge. Each round decides under a lock, calls the provider outside a
 import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import Enum
 from typing import Protocol
 from uuid import UUID
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils import timezone
 
 from accounts.models import Identity
 from contactrules.models import Decision
 from contactrules.rules import lock_reach, note_decision, verdict
+from core import gate
 from core.actor import Actor
 from core.wake import wake
 from imessage import receipts
@@ -36,13 +38,26 @@ logger = logging.getLogger(__name__)
 
 _DRAIN = Actor.system("drain")
 
+# States a provider may answer a send with; any other word means that it has the text, no more.
+_TOLD_AT_ONCE = {Message.Status.SENT, Message.Status.DELIVERED, Message.Status.DECLINED, Message.Status.ERROR}
+
 # Seconds between attempts at a retryable error, and how long a text may be tried at all (contract/lines.md 2.6).
 _BACKOFF = (5, 30, 120, 600)
 _GIVE_UP_AFTER = timedelta(minutes=30)
 
 
+class Unclear(Enum):
+    """A call that said nothing."""
+
+    NOBODY_CAN_TELL = "nobody_can_tell"
+    CLAIM_LOST = "claim_lost"
+
+
 class Queue(Protocol):
-    """What the drain needs of a queue; `decide` and `conclude` run inside its transactions."""
+    """What the drain needs of a queue; all but `come_back` run inside its transactions."""
+
+    def lock(self) -> None:
+        """Shut out writers into the queue until the transaction ends; before any lock on a call or a row."""
 
     def head(self) -> "Head | None":
         """The oldest text that waits, its queue locked; None when the queue is empty or held."""
@@ -63,6 +78,7 @@ class Head:
     text: str
     media: tuple[str, ...] = ()
     effect: str = ""
+    identity_id: UUID | None = None
 
     @property
     def order(self) -> SendOrder:
@@ -88,26 +104,42 @@ def wake_router(line_id: UUID, human: str, *, at: datetime | None = None) -> Non
     wake("imessage.drain_router", lock=queue, once=queue, at=at, line_id=str(line_id), human=human)
 
 
+def lock_router_queue(line_id: UUID, human: str) -> None:
+    """Held by whoever writes into this queue or looks at it, until the transaction ends: no wake-up is lost."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtext('router'), hashtext(%s))", [f"{line_id}/{human}"])
+
+
 def drain(queue: Queue) -> None:
     """Send what waits until the queue is empty, held, or has to wait; then say when to come back.
 
     The caller holds the queue's job lock: nobody else drains it, so a call found in flight is a dead worker's.
     """
-    while True:
+    while _go_on(queue):
+        pass
+
+
+def _go_on(queue: Queue) -> bool:
+    """Deal with the head of the queue; whether the queue may go on at once."""
+    with gate.passage() as enter:
         with transaction.atomic():
             head = queue.head()
             if head is None:
-                return
+                return False
             step = dispatching.next_step(head.id)
-            dispatch = _claim(head, step)
             if step.step is Step.DONE and step.dispatch:
                 queue.conclude(head, _receipt_of(step.dispatch))
-                continue
+                return True
+            dispatch = _claim(head, step)
+            if dispatch and head.identity_id:
+                enter(head.identity_id)
         if step.step is Step.WAIT and step.at:
             queue.come_back(step.at)
-            return
-        if not _attempt(queue, head, dispatch, lost=step.step is Step.REPEAT):
-            return
+            return False
+        if dispatch is None:
+            return True  # a report settled it meanwhile; the next round reads what it says
+        answer = _ask(dispatch, head, lost=step.step is Step.REPEAT)
+    return _record(queue, head, dispatch, answer)
 
 
 def _claim(head: Head, step: dispatching.Next) -> Dispatch | None:
@@ -118,29 +150,40 @@ def _claim(head: Head, step: dispatching.Next) -> Dispatch | None:
     return None
 
 
-def _attempt(queue: Queue, head: Head, dispatch: Dispatch | None, *, lost: bool) -> bool:
-    """One call and its record; whether the queue may go on at once."""
-    if dispatch is None:
-        return False
+def _ask(dispatch: Dispatch, head: Head, *, lost: bool) -> SendReceipt | Unclear | None:
+    """The call itself; None for an honest "no" of a lookup."""
     try:
-        receipt = dispatching.find_out(dispatch, head.order) if lost else dispatching.call(dispatch, head.order)
+        return dispatching.find_out(dispatch, head.order) if lost else dispatching.call(dispatch, head.order)
     except ProviderCallFailed:
-        queue.come_back(dispatching.postpone(dispatch))
-        return False
+        return Unclear.NOBODY_CAN_TELL
     except ClaimLost:
-        return False
+        return Unclear.CLAIM_LOST
+
+
+def _record(queue: Queue, head: Head, dispatch: Dispatch, answer: SendReceipt | Unclear | None) -> bool:
+    """What the call came to, on the dispatch and the row; whether the queue may go on at once."""
     with transaction.atomic():
-        return _record(queue, head, dispatch, receipt)
+        queue.lock()
+        match answer:
+            case SendReceipt():
+                return _record_receipt(queue, head, dispatch, answer)
+            case None:
+                return _record_not_found(queue, head, dispatch)
+            case Unclear.NOBODY_CAN_TELL:
+                queue.come_back(dispatching.postpone(dispatch))
+            case Unclear.CLAIM_LOST:
+                queue.come_back(timezone.now() + timedelta(seconds=1))
+        return False
 
 
-def _record(queue: Queue, head: Head, dispatch: Dispatch, receipt: SendReceipt | None) -> bool:
-    if receipt is None:
-        return _record_not_found(queue, head, dispatch)
+def _record_receipt(queue: Queue, head: Head, dispatch: Dispatch, receipt: SendReceipt) -> bool:
+    # A worker that was thought dead keeps an accepted word, and leaves the queue to its successor.
+    still_ours = not dispatching.is_taken_over(dispatch)
     if not dispatching.settle(dispatch, receipt):
-        return True  # a report settled it meanwhile; the next round reads what it says
+        return still_ours  # a report settled it meanwhile; the next round reads what it says
     if receipt.outcome is Outcome.ACCEPTED:
         queue.conclude(head, receipt)
-        return True
+        return still_ours
     if receipt.outcome is Outcome.UNKNOWN:
         queue.come_back(timezone.now() + timedelta(seconds=1))
         _note_unknown(head)
@@ -189,10 +232,17 @@ class ConversationQueue:
     def __init__(self, conversation_id: UUID) -> None:
         self.conversation_id = conversation_id
 
+    def lock(self) -> None:
+        self._locked()
+
     def head(self) -> Head | None:
         conversation = self._locked()
         while message := self._oldest():
-            if message.line.holds_queue or self._waits(conversation):
+            if message.line.holds_queue:
+                return None
+            if self._waits(conversation):
+                # A new text woke the queue early: the wake-up that was planned must not be spent on it.
+                wake_queue(self.conversation_id, at=conversation.next_attempt_at)
                 return None
             refusal = self._refusal(conversation, message)
             if refusal is None:
@@ -206,7 +256,7 @@ class ConversationQueue:
             Message.objects.filter(pk=message.pk).update(provider_handle=receipt.handle)
             message.provider_handle = receipt.handle
             # What a provider calls queued has left us: ours is at least accepted.
-            state = receipt.state if Message.RANK.get(receipt.state, 0) > 2 else Message.Status.ACCEPTED
+            state = receipt.state if receipt.state in _TOLD_AT_ONCE else Message.Status.ACCEPTED
             receipts.advance(_DRAIN, message, state, service=receipt.service)
             return
         receipts.advance(_DRAIN, message, Message.Status.ERROR, error=receipt.error, reason=reason)
@@ -267,6 +317,7 @@ class ConversationQueue:
             text=message.text or "",
             media=media,
             effect=message.send_style,
+            identity_id=message.identity_id,
         )
 
 
@@ -277,10 +328,15 @@ class RouterQueue:
         self.line_id = line_id
         self.human = human
 
+    def lock(self) -> None:
+        lock_router_queue(self.line_id, self.human)
+
     def head(self) -> Head | None:
+        self.lock()
         answer = (
-            RouterMessage.objects.select_for_update(no_key=True, of=("self",))
-            .filter(line_id=self.line_id, human=self.human, direction=Direction.OUTBOUND, status="queued")
+            RouterMessage.objects.filter(
+                line_id=self.line_id, human=self.human, direction=Direction.OUTBOUND, status="queued"
+            )
             .select_related("line__account")
             .order_by("created_at", "id")
             .first()

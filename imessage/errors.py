@@ -1,5 +1,8 @@
 """What the product refuses around conversations; the dialects put these into each vendor's words."""
 
+from typing import Self
+
+from contactrules.rules import Verdict
 from core.errors import Conflict, DomainError, Forbidden, Invalid, NotFound
 
 
@@ -32,6 +35,12 @@ class RecipientBlocked(Forbidden):
     """A contact rule blocks this recipient. Fields: `matched_rule_id` (or None), `address`, `reason`."""
 
     code = "recipient_blocked"
+    given: Verdict | None = None
+
+    def because(self, given: Verdict) -> Self:
+        """The same refusal, knowing the verdict that it stands on."""
+        self.given = given
+        return self
 
 
 class CapReached(DomainError):

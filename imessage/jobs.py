@@ -12,7 +12,7 @@ from core.wake import wake
 from imessage.draining import ConversationQueue, RouterQueue, drain, wake_queue, wake_router
 from imessage.models import Conversation, Direction, Message, RouterMessage
 from imessage.receiving import apply_callback
-from lines.models import Callback
+from lines.models import Callback, Line
 
 # What should have moved by now and has not is nudged again: the net under every lost wake-up.
 _OVERDUE = timedelta(seconds=10)
@@ -38,11 +38,15 @@ def drain_router(line_id: str, human: str) -> None:
 
 @app.task(name="imessage.wake_line")
 def wake_line(line_id: str) -> None:
-    """A line came back: everything that waited for it goes on."""
+    """A line came back: everything that waited for it goes on.
+
+    In the sweep's order: two transactions that queue the same jobs in different orders would deadlock.
+    """
     with transaction.atomic():
-        for conversation_id in _queued().filter(line_id=line_id).values_list("conversation_id", flat=True).distinct():
+        queued = _queued().filter(line_id=line_id).values_list("conversation_id", flat=True)
+        for conversation_id in queued.order_by("conversation_id").distinct():
             wake_queue(conversation_id)
-        for human in _owed().filter(line_id=line_id).values_list("human", flat=True).distinct():
+        for human in _owed().filter(line_id=line_id).values_list("human", flat=True).order_by("human").distinct():
             wake_router(UUID(line_id), human)
 
 
@@ -54,8 +58,8 @@ def sweep(timestamp: int) -> None:
     with transaction.atomic():
         for conversation_id in _overdue_conversations():
             wake_queue(conversation_id)
-        owed = _owed().filter(created_at__lt=overdue).values_list("line_id", "human").distinct()
-        for line_id, human in owed[:500]:
+        owed = _owed().filter(created_at__lt=overdue, line__in=Line.objects.flowing()).values_list("line_id", "human")
+        for line_id, human in owed.order_by("line_id", "human").distinct()[:500]:
             wake_router(line_id, human)
         waiting = Callback.objects.filter(
             Q(state=Callback.State.WAITING) | Q(state=Callback.State.STORED, received_at__lt=overdue)
@@ -71,9 +75,12 @@ def sweep(timestamp: int) -> None:
 
 def _overdue_conversations() -> list[UUID]:
     now = timezone.now()
-    stuck = _queued().filter(conversation_id=OuterRef("pk"), created_at__lt=now - _OVERDUE)
+    # Not those of lines that are held: hundreds of them would leave no room for the others.
+    stuck = _queued().filter(
+        conversation_id=OuterRef("pk"), created_at__lt=now - _OVERDUE, line__in=Line.objects.flowing()
+    )
     due = Q(next_attempt_at=None) | Q(next_attempt_at__lt=now)
-    return list(Conversation.objects.filter(Exists(stuck), due).values_list("id", flat=True)[:500])
+    return list(Conversation.objects.filter(Exists(stuck), due).order_by("id").values_list("id", flat=True)[:500])
 
 
 def _queued() -> models.QuerySet[Message]:

@@ -1,12 +1,14 @@
 """What became of a message: delivery states that only rise, and who has read what; and the typing bubble."""
 
+import contextlib
+from collections.abc import Iterator
 from datetime import datetime
-from uuid import UUID
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Q
 from django.utils import timezone
 
+from accounts.models import Identity
 from contactrules.models import Decision
 from contactrules.rules import note_decision, verdict
 from core.actor import Actor
@@ -38,12 +40,14 @@ def advance(
     `delivered` (or `delivery_failed`) are told once each; a message that jumps to delivered tells both.
     """
     message = Message.objects.select_for_update(no_key=True).select_related("line").get(pk=message.pk)
-    _fill(message, service=service, downgraded=downgraded)
+    if Message.RANK[status] >= Message.RANK[message.status]:
+        _fill(message, service=service, downgraded=downgraded)
     if Message.RANK[status] > Message.RANK[message.status]:
         now = timezone.now()
         if status in {Message.Status.SENT, Message.Status.DELIVERED} and message.sent_at is None:
             _step(actor, message, Message.Status.SENT, at or now)
         if status == Message.Status.DELIVERED:
+            _forget_failure(message)
             _step(actor, message, Message.Status.DELIVERED, at or now)
         elif status in _FAILED:
             _fail(actor, message, status, error, reason, now)
@@ -55,7 +59,10 @@ def advance(
 
 
 def apply_read_report(actor: Actor, message: Message, *, at: datetime | None) -> None:
-    """The human has read our texts up to this one; a read text was delivered."""
+    """The human has read our texts up to this one; a read text was delivered, whatever was said before.
+
+    An earlier text that failed or still waits is not on the phone, so it was not read with the others.
+    """
     moment = at or timezone.now()
     unread = list(
         Message.objects.select_for_update(no_key=True)
@@ -65,8 +72,7 @@ def apply_read_report(actor: Actor, message: Message, *, at: datetime | None) ->
             position__lte=message.position,
             peer_read_at=None,
         )
-        .exclude(status__in=_FAILED)
-        .exclude(status=Message.Status.QUEUED)
+        .filter(Q(pk=message.pk) | ~Q(status__in=[*_FAILED, Message.Status.QUEUED]))
         .order_by("position")
     )
     for read in unread:
@@ -119,29 +125,43 @@ def signal_typing(conversation: Conversation, *, on: bool, by: str) -> None:
     )
 
 
-def require_reachable(conversation: Conversation, *, subject: str, message_id: UUID | None = None) -> None:
-    """Raise unless the agent may act on this human now; a refusal by the rules is kept as a decision."""
+def require_reachable(conversation: Conversation, *, subject: str) -> None:
+    """Raise `NotEnabled`, `ConnectionReleased` or `RecipientBlocked` unless the agent may act on this human now."""
+    with refusals_kept(conversation.identity, subject=subject):
+        check_reachable(conversation)
+
+
+def check_reachable(conversation: Conversation) -> None:
+    """The same for a caller in a transaction that the refusal undoes; it wraps that in `refusals_kept`."""
     if not conversation.identity.is_reachable:
         raise NotEnabled()
     if not conversation.connection.is_active:
         raise ConnectionReleased()
     given = verdict(conversation.identity, conversation.human)
-    if given.allowed:
-        return
-    note_decision(
-        conversation.identity,
-        conversation.human,
-        given,
-        direction=Decision.Direction.OUTBOUND,
-        subject=subject,
-        message_id=message_id,
-    )
-    raise RecipientBlocked(
-        "A contact rule blocks this recipient; nothing was sent.",
-        matched_rule_id=given.rule_id,
-        address=conversation.human,
-        reason=given.reason,
-    )
+    if not given.allowed:
+        raise RecipientBlocked(
+            "A contact rule blocks this recipient; nothing was sent.",
+            matched_rule_id=given.rule_id,
+            address=conversation.human,
+            reason=given.reason,
+        ).because(given)
+
+
+@contextlib.contextmanager
+def refusals_kept(identity: Identity, *, subject: str) -> Iterator[None]:
+    """Keep a refusal by the rules as a decision; outside the transaction that the refusal undoes."""
+    try:
+        yield
+    except RecipientBlocked as refused:
+        if refused.given:
+            note_decision(
+                identity,
+                refused.fields["address"],
+                refused.given,
+                direction=Decision.Direction.OUTBOUND,
+                subject=subject,
+            )
+        raise
 
 
 def _reachable(conversation: Conversation) -> Conversation:
@@ -186,6 +206,12 @@ def _fill(message: Message, *, service: str, downgraded: bool | None) -> None:
     if changed:
         message.updated_at = timezone.now()
         message.save(update_fields=[*changed, "updated_at"])
+
+
+def _forget_failure(message: Message) -> None:
+    """The failure was an error of whoever told it; the delivery steps keep it."""
+    message.failed_at = None
+    message.error_code = message.error_reason = message.error_message = message.error_detail = ""
 
 
 def _step(actor: Actor, message: Message, status: str, at: datetime) -> None:

@@ -3,13 +3,15 @@
 import contextlib
 from datetime import timedelta
 
-from django.db import transaction
+from django.core.exceptions import ValidationError
+from django.db import DataError, transaction
 from django.utils import timezone
 
 from accounts.models import Identity
 from contactrules.models import Decision
 from contactrules.rules import lock_reach, note_decision, verdict
 from core.actor import Actor, Role
+from core.texts import cleaned
 from events.record import record
 from imessage import connecting, receipts, tapbacks
 from imessage.errors import NoRouter
@@ -76,18 +78,21 @@ def _apply(callback: Callback) -> tuple[Callback.State, str]:
     try:
         reports = driver_of(callback.account).parse(bytes(callback.body))
     except (ValueError, KeyError, TypeError, AttributeError) as unreadable:
-        return Callback.State.UNRECOGNISED, f"{type(unreadable).__name__}: {unreadable}"[:500]
+        return Callback.State.UNRECOGNISED, f"{type(unreadable).__name__}: {cleaned(str(unreadable))}"[:500]
     try:
         with transaction.atomic():
             for report in reports:
                 _apply_report(callback, report)
     except NotHereYet as missing:
         overdue = timezone.now() - callback.received_at > WAITS_FOR
-        return (Callback.State.UNMATCHED if overdue else Callback.State.WAITING), str(missing)
+        return (Callback.State.UNMATCHED if overdue else Callback.State.WAITING), cleaned(str(missing))
     except Unrouted as unrouted:
         if unrouted.line:
             _hint(unrouted.line, unrouted.human)
         return Callback.State.UNROUTED, unrouted.reason
+    except (DataError, ValueError) as unstorable:
+        # Longer or stranger than our columns: trying again would never help.
+        return Callback.State.UNRECOGNISED, f"{type(unstorable).__name__}: {cleaned(str(unstorable))}"[:500]
     if any(isinstance(report, Unrecognised) for report in reports):
         return Callback.State.UNRECOGNISED, ""
     return Callback.State.APPLIED, ""
@@ -116,11 +121,7 @@ def _receive_text(line: Line, report: TextArrived, *, late: bool) -> None:
     if line.kind == Line.Kind.ROUTER:
         connecting.hear(line, human=report.human, text=report.text, handle=report.handle)
         return
-    route = live_route(line, report.human)
-    connection = route and _active_connection(route.identity, report.human)
-    if not route or not connection:
-        raise Unrouted("No live route for this human on this line.", line=line, human=report.human)
-    identity = lock_reach(route.identity)
+    identity, connection = _addressee(line, report.human)
     conversation = lock_conversation(_conversation(identity, connection))
     given = verdict(identity, report.human)
     now = timezone.now()
@@ -132,7 +133,7 @@ def _receive_text(line: Line, report: TextArrived, *, late: bool) -> None:
         line=line,
         human=report.human,
         direction=Direction.INBOUND,
-        text=report.text or None,
+        text=cleaned(report.text) or None,
         message_type=Message.Type.CAROUSEL if len(report.media) > 1 else Message.Type.MESSAGE,
         service=report.service if report.service in Service.values else Service.IMESSAGE,
         status=Message.Status.RECEIVED,
@@ -166,15 +167,31 @@ def _receive_text(line: Line, report: TextArrived, *, late: bool) -> None:
     )
 
 
+def _addressee(line: Line, human: str) -> tuple[Identity, Connection]:
+    """Whose text this is, the identity locked; raises `Unrouted`, also when a release came first this moment."""
+    route = live_route(line, human)
+    if route:
+        identity = lock_reach(route.identity)
+        connection = Connection.objects.filter(identity=identity, human=human, status=Connection.Status.ACTIVE).first()
+        if connection:
+            return identity, connection
+    raise Unrouted("No live route for this human on this line.", line=line, human=human)
+
+
 def _receive_tapback(line: Line, report: TapbackArrived) -> None:
+    """A tapback on a message; of a human who has disconnected it no longer reaches the agent."""
     message = _message_by_handle(line, report.handle)
+    lock_reach(message.identity)
+    if not Connection.objects.filter(conversations=message.conversation_id, status=Connection.Status.ACTIVE).exists():
+        raise Unrouted("The human has disconnected from the agent.")
     tapbacks.receive_tapback(
         _human(report.human),
         message,
         kind=report.kind,
-        emoji=report.emoji,
+        emoji=cleaned(report.emoji),
         part_index=report.part,
         removed=report.removed,
+        at=report.at,
     )
 
 
@@ -213,10 +230,6 @@ def _receive_typing(line: Line, report: TypingChanged) -> None:
             receipts.signal_typing(conversation, on=report.on, by="human")
 
 
-def _active_connection(identity: Identity, human: str) -> Connection | None:
-    return Connection.objects.filter(identity=identity, human=human, status=Connection.Status.ACTIVE).first()
-
-
 def _conversation(identity: Identity, connection: Connection) -> Conversation:
     """The pair's conversation, made by the human's first text and bound to the connection it came over."""
     conversation, _ = Conversation.objects.get_or_create(
@@ -233,7 +246,8 @@ def _conversation(identity: Identity, connection: Connection) -> Conversation:
 
 
 def _parts(report: TextArrived) -> list[Part]:
-    parts = [Part(kind=Part.Kind.TEXT, text=report.text)] if report.text else []
+    text = cleaned(report.text)
+    parts = [Part(kind=Part.Kind.TEXT, text=text)] if text else []
     parts += [
         Part(kind=Part.Kind.MEDIA, url=media.url, content_type=media.content_type, size=media.size)
         for media in report.media
@@ -253,7 +267,8 @@ def _hint(line: Line, human: str) -> None:
 
 
 def _message_by_handle(line: Line, handle: str) -> Message:
-    message = Message.objects.filter(line=line, provider_handle=handle).select_related("identity").first()
+    sent = Message.objects.filter(line=line, provider_handle=cleaned(handle))
+    message = sent.select_related("identity").first()
     if message is None:
         raise NotHereYet(f"No message with the handle {handle[:60]!r} yet.")
     return message
@@ -263,7 +278,8 @@ def _dispatch(line: Line, report: StatusChanged) -> Dispatch:
     calls = Dispatch.objects.filter(line=line)
     dispatch = calls.filter(handle=report.handle).first()
     if dispatch is None and report.order_key:
-        dispatch = calls.filter(order_id=report.order_key).order_by("-attempt").first()
+        with contextlib.suppress(ValidationError):  # not an id: an order of somebody else's on this account
+            dispatch = calls.filter(order_id=report.order_key).order_by("-attempt").first()
     if dispatch is None:
         raise NotHereYet(f"No call with the handle {report.handle[:60]!r} yet.")
     return dispatch

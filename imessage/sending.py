@@ -20,7 +20,7 @@ from imessage.connecting import connect_command, router_line
 from imessage.draining import wake_queue
 from imessage.errors import AwaitingInbound, CapReached, NoRouter, NotConnected, NotEnabled
 from imessage.models import Connection, Conversation, DeliveryStep, Direction, Message, Part, SendStyle
-from imessage.receipts import require_reachable
+from imessage.receipts import check_reachable, refusals_kept
 from imessage.shapes import message_shape
 
 # Every accepted outbound message counts, failed ones too (architecture.md, section 5).
@@ -50,10 +50,11 @@ def send_message(
     _check_content(text, media_urls, send_style)
     if (conversation is None) == (to is None):
         raise Invalid("Name the recipient by exactly one of 'to' and 'conversation_id'.")
-    with transaction.atomic():
-        sender = lock_reach(conversation.identity if conversation else _required(identity))
+    sender = conversation.identity if conversation else _required(identity)
+    with refusals_kept(sender, subject=Decision.Subject.MESSAGE), transaction.atomic():
+        sender = lock_reach(sender)
         target = _conversation(sender, conversation, to)
-        require_reachable(target, subject=Decision.Subject.MESSAGE)
+        check_reachable(target)
         _check_cap(sender)
         message = _store(actor, target, text=text or None, media_urls=media_urls, send_style=send_style)
         wake_queue(target.id)
@@ -147,9 +148,7 @@ def _by_number(sender: Identity, human: str) -> Conversation:
         raise NotEnabled() if not sender.is_reachable else _never_connected(sender, human)
     found = Conversation.objects.filter(identity=sender, thread_key=human, owned_line=None).first()
     if found is None:
-        require_reachable(
-            Conversation(identity=sender, connection=latest, human=human), subject=Decision.Subject.MESSAGE
-        )
+        check_reachable(Conversation(identity=sender, connection=latest, human=human))
         raise AwaitingInbound()
     return found
 

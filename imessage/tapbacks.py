@@ -1,5 +1,7 @@
 """Tapbacks, both ways: one live one per sender and message part; every change of one is kept."""
 
+from datetime import datetime
+
 from django.db import transaction
 from django.utils import timezone
 
@@ -48,16 +50,32 @@ def send_tapback(actor: Actor, message: Message, *, kind: str, part_index: int =
             remove=False,
         )
     with transaction.atomic():
-        return _put(actor, message, conversation, Direction.OUTBOUND, kind=kind, emoji="", part_index=part_index)
+        Message.objects.select_for_update(no_key=True).get(pk=message.pk)
+        action = _action_of(_live(message, part_index, Direction.OUTBOUND), removed=False)
+        tapback = _put(actor, message, conversation, Direction.OUTBOUND, kind=kind, emoji="", part_index=part_index)
+        _change(message, tapback, action, Direction.OUTBOUND, kind=kind, emoji="", part_index=part_index)
+    return tapback
 
 
-def receive_tapback(actor: Actor, message: Message, *, kind: str, emoji: str, part_index: int, removed: bool) -> None:
-    """Apply a human's tapback or its removal, inside the caller's transaction; repeats change nothing.
+def receive_tapback(
+    actor: Actor,
+    message: Message,
+    *,
+    kind: str,
+    emoji: str,
+    part_index: int,
+    removed: bool,
+    at: datetime | None = None,
+) -> None:
+    """Apply a human's tapback or its removal, inside the caller's transaction, which holds the identity's lock.
 
-    A blocked human's is kept as a change and nothing else: the live tapback stays as it was, and no API
-    shows it (architecture.md, section 5).
+    Reports may come in any order and more than once: each is kept as a change under the provider's time `at`, and
+    the newest add stands unless the same tapback was removed after it. A blocked human's, or one on a blocked
+    message, is kept as a change and nothing else: no API shows it (architecture.md, section 5).
     """
     conversation = Conversation.objects.select_related("identity", "connection").get(pk=message.conversation_id)
+    # The message's lock makes parallel tapbacks queue up; the last one stays.
+    Message.objects.select_for_update(no_key=True).get(pk=message.pk)
     given = verdict(conversation.identity, message.human)
     note_decision(
         conversation.identity,
@@ -68,14 +86,62 @@ def receive_tapback(actor: Actor, message: Message, *, kind: str, emoji: str, pa
         message_id=message.id,
     )
     part_index = part_index if 0 <= part_index < max(1, message.parts.count()) else 0
-    if not given.allowed:
+    emoji, at = emoji[:64], at or timezone.now()
+    if not given.allowed or message.is_blocked:
         _keep_blocked(actor, message, conversation, kind=kind, emoji=emoji, part_index=part_index, removed=removed)
-    elif removed:
-        _take_back(actor, message, conversation, kind=kind, emoji=emoji, part_index=part_index)
-    else:
-        current = _live(message, part_index, Direction.INBOUND)
-        if not (current and current.kind == kind and current.emoji == emoji):
-            _put(actor, message, conversation, Direction.INBOUND, kind=kind, emoji=emoji, part_index=part_index)
+        return
+    current = _live(message, part_index, Direction.INBOUND)
+    action = _action_of(current, removed=removed)
+    change = _change(message, None, action, Direction.INBOUND, kind=kind, emoji=emoji, part_index=part_index, at=at)
+    standing = _standing(message, part_index)
+    if _same(current, standing):
+        return
+    if standing is None:
+        _end(actor, message, current, part_index)
+        return
+    tapback = _put(
+        actor,
+        message,
+        conversation,
+        Direction.INBOUND,
+        kind=standing.kind,
+        emoji=standing.emoji,
+        part_index=part_index,
+    )
+    TapbackChange.objects.filter(pk=change.pk).update(tapback_id=tapback.id)
+
+
+def _action_of(current: Tapback | None, *, removed: bool) -> str:
+    if removed:
+        return TapbackChange.Action.REMOVE
+    return TapbackChange.Action.REPLACE if current else TapbackChange.Action.ADD
+
+
+def _standing(message: Message, part_index: int) -> TapbackChange | None:
+    """The human's tapback that the history of reports leaves standing; a removal counts only for its own kind."""
+    told = TapbackChange.objects.filter(
+        message=message, part_index=part_index, direction=Direction.INBOUND, is_blocked=False
+    )
+    newest = told.exclude(action=TapbackChange.Action.REMOVE).order_by("-at", "-id").first()
+    if newest is None:
+        return None
+    taken_back = told.filter(
+        action=TapbackChange.Action.REMOVE, kind=newest.kind, emoji=newest.emoji, at__gte=newest.at
+    )
+    return None if taken_back.exists() else newest
+
+
+def _same(current: Tapback | None, standing: TapbackChange | None) -> bool:
+    if current is None or standing is None:
+        return current is None and standing is None
+    return (current.kind, current.emoji) == (standing.kind, standing.emoji)
+
+
+def _end(actor: Actor, message: Message, current: Tapback | None, part_index: int) -> None:
+    if current:
+        current.ended_at = current.updated_at = timezone.now()
+        current.save(update_fields=["ended_at", "updated_at"])
+        _tell(actor, message, "tapback.removed", current)
 
 
 def _live(message: Message, part_index: int, direction: str) -> Tapback | None:
@@ -92,8 +158,7 @@ def _put(
     emoji: str,
     part_index: int,
 ) -> Tapback:
-    # The message's lock makes parallel tapbacks of one sender queue up; the last one stays.
-    Message.objects.select_for_update(no_key=True).get(pk=message.pk)
+    """A new live tapback in place of the sender's earlier one; the caller holds the message's lock."""
     now = timezone.now()
     replaced = (
         Tapback.objects.live()
@@ -107,37 +172,13 @@ def _put(
         part_index=part_index,
         direction=direction,
         kind=kind,
-        emoji=emoji[:64],
+        emoji=emoji,
         human=message.human,
         created_at=now,
         updated_at=now,
     )
-    action = TapbackChange.Action.REPLACE if replaced else TapbackChange.Action.ADD
-    _change(message, tapback, action, direction, kind=kind, emoji=emoji, part_index=part_index)
     _tell(actor, message, "tapback.replaced" if replaced else "tapback.added", tapback)
     return tapback
-
-
-def _take_back(
-    actor: Actor, message: Message, conversation: Conversation, *, kind: str, emoji: str, part_index: int
-) -> None:
-    """End the human's live tapback; the removal of one that was replaced meanwhile is ignored."""
-    Message.objects.select_for_update(no_key=True).get(pk=message.pk)
-    current = _live(message, part_index, Direction.INBOUND)
-    if current is None or current.kind != kind or current.emoji != emoji:
-        return
-    current.ended_at = current.updated_at = timezone.now()
-    current.save(update_fields=["ended_at", "updated_at"])
-    _change(
-        message,
-        current,
-        TapbackChange.Action.REMOVE,
-        Direction.INBOUND,
-        kind=kind,
-        emoji=emoji,
-        part_index=part_index,
-    )
-    _tell(actor, message, "tapback.removed", current)
 
 
 def _keep_blocked(
@@ -172,9 +213,10 @@ def _change(
     kind: str,
     emoji: str,
     part_index: int,
+    at: datetime | None = None,
     is_blocked: bool = False,
-) -> None:
-    TapbackChange.objects.create(
+) -> TapbackChange:
+    return TapbackChange.objects.create(
         organization_id=message.organization_id,
         conversation_id=message.conversation_id,
         message=message,
@@ -183,8 +225,9 @@ def _change(
         direction=direction,
         action=action,
         kind=kind,
-        emoji=emoji[:64],
+        emoji=emoji,
         is_blocked=is_blocked,
+        at=at or timezone.now(),
     )
 
 
