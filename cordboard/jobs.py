@@ -24,7 +24,7 @@ async def _rescue(context: JobContext, job: jobs.Job) -> None:
     manager = context.app.job_manager
     try:
         await manager.retry_job(job)
-    except exceptions.ConnectorException:
+    except exceptions.UniqueViolation:
         # Its twin with the same queueing_lock waits already and will do the work; this one must let go of the lock.
         await manager.finish_job(job, status=jobs.Status.FAILED, delete_job=False)
     logger.warning("Rescued the job of a dead worker", extra={"job_id": job.id, "task": job.task_name})
