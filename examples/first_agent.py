@@ -40,7 +40,7 @@ def main():
                     answer(agent, conversation)
         except InkboxAPIError as refused:
             print(f"{refused.status_code}: {refused.detail}", flush=True)
-        time.sleep(0.5)
+        time.sleep(1)
 
 
 if __name__ == "__main__":

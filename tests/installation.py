@@ -15,6 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+import psycopg
+
 from cordboard import postgres
 from cordboard.orphans import end_with_parent
 
@@ -138,8 +140,9 @@ class Installation:
 
     def journal(self, type: str) -> list[dict[str, Any]]:
         """The phone network's own record, read from its file: all lines of one type, such as `delivered_to_handset`."""
-        lines = (self.data / "simulator" / "journal.jsonl").read_text().splitlines()
-        return [line for text in lines if (line := json.loads(text))["type"] == type]
+        # What follows the last line's end is still being written.
+        *whole, _ = (self.data / "simulator" / "journal.jsonl").read_text().split("\n")
+        return [line for text in whole if (line := json.loads(text))["type"] == type]
 
     def create_key(self, *, identity: str | None = None, organization: str = "demo", label: str = "test") -> str:
         """A new API key, an admin's unless `identity` names whose it is."""
@@ -152,6 +155,19 @@ class Installation:
         pid = int(self.state["pids"][name])
         os.kill(pid, signal.SIGKILL)
         return pid
+
+    def kill_postgres(self) -> None:
+        """kill -9 every process of the private PostgreSQL at once."""
+        folder = self.sql("SHOW data_directory")[0][0]
+        postmaster = int((Path(folder) / "postmaster.pid").read_text().split()[0])
+        for pid in [postmaster, *_children_of(postmaster)]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def sql(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        """What the database holds; raises `psycopg.Error` while it is away."""
+        with psycopg.connect(self.database_url, connect_timeout=3) as connection:
+            return connection.execute(query.encode(), values or None).fetchall()
 
     def wait_for_restart(self, name: str, *, former: int, within: float = 30.0) -> int:
         """Until the process has another id and the product is ready; the new id."""
@@ -194,6 +210,12 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def _children_of(parent: int) -> list[int]:
+    stats = [path.read_text() for path in Path("/proc").glob("[0-9]*/stat")]
+    pairs = [(int(stat.split()[0]), int(stat.rpartition(")")[2].split()[1])) for stat in stats]
+    return [pid for pid, above in pairs if above == parent]
 
 
 def _clean_environment() -> dict[str, str]:
