@@ -4,7 +4,7 @@ The WSGI side costs less than half of Django's ASGI handler per request (archite
 """
 
 import os
-from typing import Any
+from typing import Any, cast
 
 import django
 
@@ -20,7 +20,7 @@ from django.core.wsgi import get_wsgi_application  # noqa: E402
 
 from console import live  # noqa: E402
 
-_http = WSGIMiddleware(get_wsgi_application(), workers=settings.WEB_THREADS)
+_http: Any = WSGIMiddleware(cast(Any, get_wsgi_application()), workers=settings.WEB_THREADS)
 _sockets = ProtocolTypeRouter(
     {"websocket": AllowedHostsOriginValidator(AuthMiddlewareStack(URLRouter(live.urlpatterns)))}
 )

@@ -117,6 +117,9 @@ TEMPLATES = [
 
 DATABASE_URL = env.str("DATABASE_URL", default="") or postgres.url(DATA_DIR)
 _database = environ.Env.db_url_config(DATABASE_URL)
+# A socket's folder is written as ?host=; Django wants it where it wants any host.
+_database["HOST"] = _database.get("OPTIONS", {}).pop("host", "") or _database["HOST"]
+_database["PORT"] = _database.get("OPTIONS", {}).pop("port", "") or _database["PORT"]
 if _database["ENGINE"] != "django.db.backends.postgresql":
     raise ImproperlyConfigured("DATABASE_URL must name a PostgreSQL database: postgres://user:password@host/name.")
 DATABASES = {

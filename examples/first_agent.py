@@ -9,14 +9,15 @@ The key is one bound to an identity: `manage.py create_api_key --organization de
 import os
 import time
 
-from inkbox import Inkbox
+from inkbox import AgentIdentity, Inkbox
 from inkbox.exceptions import InkboxAPIError
+from inkbox.imessage.types import IMessageConversationSummary
 
 BASE_URL = os.environ.get("INKBOX_BASE_URL", "http://127.0.0.1:8000")
 WORDS_FOR_LOVE = {"thanks", "thank you", "love", "great"}
 
 
-def answer(agent, conversation):
+def answer(agent: AgentIdentity, conversation: IMessageConversationSummary) -> None:
     """Answer every unread message of one conversation, oldest first."""
     messages = agent.list_imessages(conversation_id=conversation.id, is_read=False)
     heard = [message for message in reversed(messages) if message.direction == "inbound"]
@@ -28,7 +29,7 @@ def answer(agent, conversation):
         agent.send_imessage(conversation_id=conversation.id, text=f"You said: {message.content or 'something nice'}")
 
 
-def main():
+def main() -> None:
     inkbox = Inkbox(api_key=os.environ["INKBOX_API_KEY"], base_url=BASE_URL)
     agent = inkbox.get_identity(inkbox.list_identities()[0].agent_handle)
     router = inkbox.imessages.get_triage_number()

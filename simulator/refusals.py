@@ -1,7 +1,7 @@
 """Why the network says no: one exception that every layer raises and the HTTP surface alone presents."""
 
 
-class Refusal(Exception):  # noqa: N818 - a refusal is an answer, not a failure
+class Refusal(Exception):
     """A request that changes nothing, with the answer its caller gets.
 
     `status` is the HTTP status, `code` the stable word for programs, `message` one sentence for people.

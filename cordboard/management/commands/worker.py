@@ -98,7 +98,7 @@ async def _run(concurrency: int, slot: _Slot, told_to_stop: asyncio.Event) -> No
                 worker_middleware=[_wake_locked_jobs],
             )
             stopper = asyncio.create_task(_stop_when_told(worker, told_to_stop))
-            life = asyncio.create_task(worker.run())
+            life = asyncio.create_task(worker.run())  # type: ignore[no-untyped-call]
             try:
                 await slot.enter(worker, life)
                 await life
@@ -108,7 +108,7 @@ async def _run(concurrency: int, slot: _Slot, told_to_stop: asyncio.Event) -> No
 
 async def _stop_when_told(worker: Worker, told_to_stop: asyncio.Event) -> None:
     await told_to_stop.wait()
-    worker.stop()
+    worker.stop()  # type: ignore[no-untyped-call]
 
 
 async def _wake_locked_jobs(call_next: Any, context: job_context.JobContext, worker: Worker) -> Any:
