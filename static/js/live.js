@@ -15,7 +15,7 @@
 
   let last = Number(document.body.dataset.liveLast) || 0;
   let fresh = true, socket = null, open = false, listening = true, catchingUp = true, ended = "";
-  let tries = 0, staleSince = null, reconnect, pong, hidden;
+  let tries = 0, polled = false, staleSince = null, reconnect, pong, hidden;
   const seen = new Set();
   const records = new WeakMap();
   const record = (el) => {
@@ -29,7 +29,7 @@
   const say = () => {
     const states = elements().map(record);
     const stale = states.some((state) => state.failed) || !listening || !open;
-    const polling = tries >= POLL_AFTER_TRIES && !open && !states.some((state) => state.failed);
+    const polling = polled && !open && !states.some((state) => state.failed);
     if (catchingUp && open && !states.some(pending)) catchingUp = false;
     let name = "live", words = "Live";
     if (ended) [name, words] = ["ended", ended];
@@ -59,8 +59,9 @@
       else if (!response.ok) throw new Error(String(response.status));
       else await swap(el, await response.text(), tail, after);
       Object.assign(state, { failed: 0, from: null });
-      if (!open) soon();
+      polled = !open;
     } catch {
+      polled = false;
       // The old content stays; everything is asked for until an answer comes.
       state.failed += 1;
       state.full = true;
@@ -182,6 +183,7 @@
       const message = JSON.parse(event.data);
       if (message.type === "ready") {
         tries = 0;
+        polled = false;
         open = catchingUp = true;
       }
       heard[message.type]?.(message);
@@ -194,7 +196,8 @@
       clearTimeout(pong);
       if (event.code === 4401) end("Signed out");
       else if (event.code === 4403) wantAll();
-      const wait = Math.min(30000, 500 * 2 ** Math.max(0, tries - 2)) * (0.5 + Math.random() / 2);
+      // While pages can be fetched the socket is tried for at the pace of the polling, not slower.
+      const wait = Math.min(polled ? POLL_VISIBLE : 30000, 500 * 2 ** Math.max(0, tries - 2)) * (0.5 + Math.random() / 2);
       tries += 1;
       if (!ended) reconnect = setTimeout(connect, wait);
       say();

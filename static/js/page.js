@@ -25,6 +25,15 @@
   });
   for (const button of document.querySelectorAll("[data-auto-submit] [data-submit]")) button.hidden = true;
 
+  // A control that its own action took away leaves the focus to the region it changed.
+  let acted = false;
+  document.addEventListener("submit", () => (acted = true));
+  document.addEventListener("htmx:after:swap", (event) => {
+    if (!acted) return;
+    acted = false;
+    if (document.activeElement === document.body) event.detail.ctx.target?.focus?.({ preventScroll: true });
+  });
+
   const toasts = document.getElementById("toasts");
   const expire = (toast) => {
     setTimeout(function leave() {

@@ -9,7 +9,7 @@
   const words = document.getElementById("new-messages-words");
   const announcements = document.getElementById("announcements");
   const typing = document.getElementById("typing");
-  let unread = 0, held = null, typingBy = "", typingEnds;
+  let unread = 0, held = null, reading = null, standsAt = 0, typingBy = "", typingEnds;
 
   // The scroller runs from the bottom up (column-reverse), so the newest is at 0.
   const atBottom = () => scroller.scrollTop > -40;
@@ -29,14 +29,18 @@
   };
 
   log.addEventListener("live:before", (event) => {
-    held = { bottom: atBottom(), place: place(), newest: newest() };
+    // The place is measured once per scroll: measured at each change, rounding would let it creep.
+    if (!reading || scroller.scrollTop !== standsAt) reading = place();
+    held = { bottom: atBottom(), newest: newest() };
     log.setAttribute("aria-live", event.detail.tail && held.bottom ? "polite" : "off");
   });
 
   log.addEventListener("live:after", (event) => {
-    const el = held.place && document.getElementById(held.place.id);
+    const el = reading && document.getElementById(reading.id);
     if (held.bottom) scroller.scrollTop = 0;
-    else if (el) scroller.scrollTop += el.getBoundingClientRect().top - held.place.top;
+    else if (el) scroller.scrollTop += el.getBoundingClientRect().top - reading.top;
+    standsAt = scroller.scrollTop;
+    if (held.bottom || !el) reading = null;
     const added = bubbles().filter((bubble) => Number(bubble.dataset.position) > held.newest);
     if (!held.bottom) unread += added.length;
     if (added.length && !event.detail.tail) announcements.textContent = `${added.length} messages added`;
