@@ -86,7 +86,7 @@ class Listener:
 
     async def _listen(self, listening: psycopg.AsyncConnection[Any]) -> None:
         async with listening:
-            await listening.execute(f"LISTEN {feed.CHANNEL}")  # type: ignore[arg-type]  # a constant of ours
+            await listening.execute(f"LISTEN {feed.CHANNEL}")
             if self._has_begun:
                 await self._tell_what_is_new()
             else:
