@@ -6,6 +6,12 @@ from typing import Any
 from django.db import connection, transaction
 from procrastinate import exceptions
 from procrastinate.contrib.django import app
+from procrastinate.contrib.django.django_connector import DjangoConnector
+from procrastinate.manager import JobManager
+
+# A worker replaces the app's connector by one with connections of its own; a job written over those would be
+# visible before the caller's transaction commits, and would survive its rollback.
+_jobs = JobManager(DjangoConnector())
 
 
 def wake(
@@ -18,6 +24,7 @@ def wake(
     without a savepoint rolls it back without an exception (stack.md, section 2).
     """
     job = app.configure_task(task, lock=lock, queueing_lock=once, schedule_at=at)
+    job.job_manager = _jobs
     try:
         with transaction.atomic():
             job.defer(**args)

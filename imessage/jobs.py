@@ -50,7 +50,7 @@ def wake_line(line_id: str) -> None:
             wake_router(UUID(line_id), human)
 
 
-@app.periodic(cron="*/5 * * * * *")
+@app.periodic(cron="* * * * * */5")
 @app.task(name="imessage.sweep", queueing_lock="imessage.sweep")
 def sweep(timestamp: int) -> None:
     """Nudge queues and callbacks that are overdue, and reports whose subject may have come meanwhile."""
