@@ -240,7 +240,7 @@ class ConversationQueue:
         while message := self._oldest():
             if message.line.holds_queue:
                 return None
-            if self._waits(conversation):
+            if self._waits(conversation, message):
                 # A new text woke the queue early: the wake-up that was planned must not be spent on it.
                 wake_queue(self.conversation_id, at=conversation.next_attempt_at)
                 return None
@@ -283,8 +283,10 @@ class ConversationQueue:
             .first()
         )
 
-    def _waits(self, conversation: Conversation) -> bool:
-        return conversation.next_attempt_at is not None and conversation.next_attempt_at > timezone.now()
+    def _waits(self, conversation: Conversation, message: Message) -> bool:
+        """Whether the queue was told to wait, for this text: the one before it may have been settled meanwhile."""
+        told = conversation.next_attempt_at is not None and conversation.next_attempt_at > timezone.now()
+        return told and Dispatch.objects.filter(order_id=message.id).exists()
 
     def _refusal(self, conversation: Conversation, message: Message) -> str | None:
         """Why a message that was accepted may not leave any more; a text that may be out already is never declined."""

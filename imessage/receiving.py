@@ -14,6 +14,7 @@ from core.actor import Actor, Role
 from core.texts import cleaned
 from events.record import record
 from imessage import connecting, receipts, tapbacks
+from imessage.draining import wake_queue
 from imessage.errors import NoRouter
 from imessage.models import Connection, Conversation, Direction, Message, Part, RouterMessage, Service
 from imessage.sending import append, lock_conversation
@@ -198,11 +199,16 @@ def _receive_tapback(line: Line, report: TapbackArrived) -> None:
 def _receive_status(line: Line, report: StatusChanged) -> None:
     """Settle the call it speaks of, then move the message on; in whatever order reports come."""
     dispatch = _dispatch(line, report)
-    settle(dispatch, SendReceipt(outcome=Outcome.ACCEPTED, handle=report.handle, state=report.state))
+    receipt = SendReceipt(outcome=Outcome.ACCEPTED, handle=report.handle, state=report.state)
     if dispatch.kind == Dispatch.Kind.ROUTER:
+        settle(dispatch, receipt)
         _move_router_message(dispatch, report)
         return
     message = Message.objects.get(pk=dispatch.order_id)
+    # Before the dispatch and the message, as the drain takes them.
+    Conversation.objects.select_for_update(no_key=True).get(pk=message.conversation_id)
+    if settle(dispatch, receipt):
+        wake_queue(message.conversation_id)
     if not message.provider_handle:
         Message.objects.filter(pk=message.pk).update(provider_handle=report.handle)
     if report.state in Message.RANK:
