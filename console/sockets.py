@@ -74,7 +74,7 @@ class ConsoleSocket(AsyncJsonWebsocketConsumer):  # type: ignore[misc]  # channe
         if kind == "hello":
             await self._catch_up(_number(content.get("last")), fresh=bool(content.get("fresh")))
         elif kind == "ping":
-            await self.send_json({"type": "pong", "listening": listener.listening})
+            await self.send_json({"type": "pong", "listening": listener.listening, "last": listener.last})
 
     @classmethod
     async def decode_json(cls, text_data: str) -> Any:
