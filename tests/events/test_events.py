@@ -1,6 +1,7 @@
 """Events are written in the transaction that did the thing, and told after it."""
 
 import threading
+import time
 
 import pytest
 from django.db import connection, transaction
@@ -52,11 +53,16 @@ def test_settled_events_end_before_the_first_open_transaction() -> None:
     written.wait(10)
     with transaction.atomic():
         record(make.operator(), "line.seen")
-    assert Event.objects.count() == 2
-    assert Event.objects.settled().count() == 1
+    seen, settled = Event.objects.count(), Event.objects.settled().count()
     may_commit.set()
     holder.join(10)
-    assert Event.objects.settled().count() == 3
+    assert seen == 2
+    # Open transactions of other databases on the server hold the mark back too.
+    assert settled <= 1
+    ends = time.monotonic() + 20
+    while Event.objects.settled().count() < 3:
+        assert time.monotonic() < ends
+        time.sleep(0.05)
 
 
 @pytest.mark.django_db
