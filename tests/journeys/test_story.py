@@ -4,7 +4,7 @@ import pytest
 
 from tests.installation import Installation, waited
 from tests.journeys.conftest import Team
-from tests.journeys.people import ROUTER, Human, Sdk
+from tests.journeys.people import ROUTER, Agent, Human, Sdk
 
 pytestmark = pytest.mark.xdist_group("journeys-story")
 
@@ -179,5 +179,7 @@ def test_two_agents_of_one_human_have_two_lines(team: Team, admin_sdk: Sdk, gues
     first, _ = guest.line, guest.connect(other)
     assert guest.line != first
     guest.write("for the second alone")
-    waited(lambda: admin_sdk.call("get_identity", other)["imessage_enabled"])
+    second = Agent(admin_sdk, other)
+    summary = waited(lambda: second.summary(guest), what="the second agent's conversation")
+    assert second.texts(summary["id"]) == ["for the second alone"]
     assert team.agent.texts(conversation) == ["hello"]
