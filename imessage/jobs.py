@@ -3,9 +3,10 @@
 from datetime import timedelta
 from uuid import UUID
 
-from django.db import models, transaction
+from django.db import InterfaceError, OperationalError, models, transaction
 from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
+from procrastinate import RetryStrategy
 from procrastinate.contrib.django import app
 
 from core.wake import wake
@@ -18,7 +19,11 @@ from lines.models import Callback, Line
 _OVERDUE = timedelta(seconds=10)
 
 
-@app.task(name="imessage.receive")
+# A job that failed would be overtaken by the next of its thread; one that is tried again keeps its place.
+_DATABASE_AWAY = RetryStrategy(max_attempts=20, wait=1, retry_exceptions={OperationalError, InterfaceError})
+
+
+@app.task(name="imessage.receive", retry=_DATABASE_AWAY)
 def receive(callback_id: int) -> None:
     """Apply one stored callback; `lock` is its thread, so those of one thread come in order."""
     apply_callback(callback_id)
