@@ -3,30 +3,25 @@
 from datetime import timedelta
 from uuid import UUID
 
-from django.db import InterfaceError, OperationalError, models, transaction
+from django.db import models, transaction
 from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
-from procrastinate import RetryStrategy
 from procrastinate.contrib.django import app
 
 from core.wake import wake
 from imessage.draining import ConversationQueue, RouterQueue, drain, wake_queue, wake_router
 from imessage.models import Conversation, Direction, Message, RouterMessage
-from imessage.receiving import apply_callback
+from imessage.receiving import apply_in_order
 from lines.models import Callback, Line
 
 # What should have moved by now and has not is nudged again: the net under every lost wake-up.
 _OVERDUE = timedelta(seconds=10)
 
 
-# A job that failed would be overtaken by the next of its thread; one that is tried again keeps its place.
-_DATABASE_AWAY = RetryStrategy(max_attempts=20, wait=1, retry_exceptions={OperationalError, InterfaceError})
-
-
-@app.task(name="imessage.receive", retry=_DATABASE_AWAY)
+@app.task(name="imessage.receive")
 def receive(callback_id: int) -> None:
     """Apply one stored callback; `lock` is its thread, so those of one thread come in order."""
-    apply_callback(callback_id)
+    apply_in_order(callback_id)
 
 
 @app.task(name="imessage.drain")

@@ -1,10 +1,11 @@
 """What came in: a stored callback becomes messages, tapbacks, states and reads, each applied once."""
 
 import contextlib
+import logging
 from datetime import timedelta
 
 from django.core.exceptions import ValidationError
-from django.db import DataError, transaction
+from django.db import DataError, InterfaceError, OperationalError, transaction
 from django.utils import timezone
 
 from accounts.models import Identity
@@ -35,6 +36,8 @@ from lines.providers.base import (
     Unrecognised,
 )
 
+logger = logging.getLogger(__name__)
+
 _PROVIDER = Actor.system("provider")
 
 # How long a report waits for what it speaks of: a tapback may overtake its message (contract/lines.md 3.2).
@@ -55,6 +58,27 @@ class Unrouted(Exception):
     def __init__(self, reason: str, *, line: Line | None = None, human: str = "") -> None:
         self.reason, self.line, self.human = reason, line, human
         super().__init__(reason)
+
+
+def apply_in_order(callback_id: int) -> None:
+    """Apply one stored callback, and before it those of its thread whose job was lost with the database.
+
+    The caller holds the thread's lock. A fault in an earlier one stops only that one.
+    """
+    for earlier_id in _left_behind(callback_id):
+        try:
+            apply_callback(earlier_id)
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception:
+            logger.exception("An earlier callback cannot be applied", extra={"callback_id": earlier_id})
+    apply_callback(callback_id)
+
+
+def _left_behind(callback_id: int) -> list[int]:
+    thread = Callback.objects.values_list("thread", flat=True).get(pk=callback_id)
+    earlier = Callback.objects.filter(state=Callback.State.STORED, thread=thread, id__lt=callback_id)
+    return list(earlier.order_by("id").values_list("id", flat=True)) if thread else []
 
 
 def apply_callback(callback_id: int) -> Callback.State | None:

@@ -1,6 +1,7 @@
 """What comes in over callbacks and polls: stored once, routed, judged."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from imessage.models import Conversation, Message, RouterMessage, Tapback
 from imessage.receiving import apply_callback
 from lines.callbacks import store
 from lines.models import Callback, Line
+from lines.providers.simulated import SimulatedDriver
 from tests import make
 from tests.providers.scripted import (
     ScriptedDriver,
@@ -61,6 +63,31 @@ def test_jobs_of_one_thread_share_a_lock(conversation: Conversation, line: Line)
     assert [job["lock"] for job in waiting_jobs()] == [f"{line.address}/{make.HUMAN}"] * 2
     run_jobs()
     assert list(Message.objects.order_by("position").values_list("text", flat=True)) == ["one", "two"]
+
+
+def test_a_text_whose_job_was_lost_is_not_overtaken(conversation: Conversation, line: Line) -> None:
+    store(line.account, text_event(line, "one"), polled=False)
+    forget_jobs()
+    store(line.account, text_event(line, "two"), polled=False)
+    run_jobs()
+    assert list(Message.objects.order_by("position").values_list("text", flat=True)) == ["one", "two"]
+
+
+def test_a_report_that_cannot_be_applied_stops_only_itself(
+    conversation: Conversation, line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def parse(self: SimulatedDriver, body: bytes) -> Any:
+        if b"poison" in body:
+            raise RuntimeError
+        return parsed(self, body)
+
+    parsed = SimulatedDriver.parse
+    monkeypatch.setattr(SimulatedDriver, "parse", parse)
+    store(line.account, text_event(line, "poison"), polled=False)
+    forget_jobs()
+    store(line.account, text_event(line, "two"), polled=False)
+    run_jobs()
+    assert list(Message.objects.values_list("text", flat=True)) == ["two"]
 
 
 def test_a_blocked_text_is_stored_and_audited_and_silent(
