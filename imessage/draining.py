@@ -259,7 +259,10 @@ class ConversationQueue:
             state = receipt.state if receipt.state in _TOLD_AT_ONCE else Message.Status.ACCEPTED
             receipts.advance(_DRAIN, message, state, service=receipt.service)
             return
-        receipts.advance(_DRAIN, message, Message.Status.ERROR, error=receipt.error, reason=reason)
+        # Refused up front for good: declined. Tried and failed: an error (contract/lines.md 2.6).
+        up_front = receipt.error is not None and receipt.error.error_class is ErrorClass.PERMANENT
+        status = Message.Status.DECLINED if up_front else Message.Status.ERROR
+        receipts.advance(_DRAIN, message, status, error=receipt.error, reason=reason)
 
     def come_back(self, at: datetime) -> None:
         with transaction.atomic():

@@ -1,7 +1,10 @@
 """What a text to the router asks for."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from accounts.identities import normal_handle
 from imessage.connecting import read_command
 
 
@@ -52,3 +55,14 @@ from imessage.connecting import read_command
 def test_the_command_in_a_text(text: str, read: tuple[str, str]) -> None:
     command = read_command(text)
     assert (command.verb.value, command.handle) == read
+
+
+@given(st.text(max_size=200))
+def test_any_text_is_read_as_some_command(text: str) -> None:
+    assert read_command(text).verb in {"connect", "disconnect", "help", "other"}
+
+
+@given(st.from_regex(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", fullmatch=True), st.sampled_from(["", "@", " @", "@ "]))
+def test_every_handle_that_may_exist_can_be_connected_to(handle: str, at: str) -> None:
+    assert normal_handle(handle) == handle
+    assert read_command(f"connect {at}{handle}").handle == handle

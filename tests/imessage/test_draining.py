@@ -179,14 +179,17 @@ def test_half_an_hour_of_errors_is_enough(written: Conversation, driver: Scripte
     assert (now_of(message).status, message.error_code, message.error_reason) == ("error", "busy", "retryable")
 
 
-@pytest.mark.parametrize("error_class", [ErrorClass.PERMANENT, ErrorClass.RECIPIENT_UNREACHABLE])
+@pytest.mark.parametrize(
+    ("error_class", "status"),
+    [(ErrorClass.PERMANENT, "declined"), (ErrorClass.RECIPIENT_UNREACHABLE, "error")],
+)
 def test_an_error_for_good_ends_the_message_and_the_next_goes_on(
-    error_class: ErrorClass, written: Conversation, driver: ScriptedDriver
+    error_class: ErrorClass, status: str, written: Conversation, driver: ScriptedDriver
 ) -> None:
     first, second = send(written, "one"), send(written, "two")
     driver.answers = [refused(error_class, "bad")]
     run_jobs()
-    assert (now_of(first).status, first.error_reason, now_of(second).status) == ("error", error_class, "sent")
+    assert (now_of(first).status, first.error_reason, now_of(second).status) == (status, error_class, "sent")
     assert Event.objects.filter(type="message.delivery_failed").count() == 1
 
 
