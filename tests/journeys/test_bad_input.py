@@ -11,8 +11,6 @@ from tests.bad_input import Case
 from tests.installation import Installation, waited
 from tests.journeys.people import Human
 
-pytestmark = pytest.mark.xdist_group("journeys-bad-input")
-
 # Jobs come and go by themselves; sessions belong to browsers.
 NOT_COUNTED = ("procrastinate_", "django_session")
 

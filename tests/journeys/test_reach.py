@@ -9,8 +9,6 @@ from tests.installation import Installation, waited
 from tests.journeys.conftest import Team, begin
 from tests.journeys.people import Agent, Human, Refused, Sdk
 
-pytestmark = pytest.mark.xdist_group("journeys-reach")
-
 
 @pytest.fixture(scope="module")
 def picky(installation: Installation, version: str, open_sdk: Callable[[str], Sdk], admin_sdk: Sdk) -> Team:

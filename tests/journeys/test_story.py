@@ -6,8 +6,6 @@ from tests.installation import Installation, waited
 from tests.journeys.conftest import Team
 from tests.journeys.people import ROUTER, Agent, Human, Sdk
 
-pytestmark = pytest.mark.xdist_group("journeys-story")
-
 
 def test_the_client_knows_who_it_is_and_which_agent_it_has(team: Team) -> None:
     assert team.admin.sdk.call("whoami")["auth_subtype"] == "api_key.admin_scoped"

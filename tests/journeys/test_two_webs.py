@@ -21,8 +21,6 @@ THREADS = 20
 SENDS = 120
 TWINS = 50
 
-pytestmark = pytest.mark.xdist_group("journeys-two-webs")
-
 
 @dataclass
 class Talk:
