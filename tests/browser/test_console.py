@@ -32,8 +32,7 @@ from tests.browser.people import Agent, Human, Operator
 from tests.installation import Installation, waited
 
 AT_ONCE = 5_000
-# Milliseconds from the handset to the page for 95 of 100 bubbles. Other tests may have the processors just now, so
-# it may be tried again; a product that is too slow stays so.
+# Milliseconds from the handset to the page for 95 of 100 bubbles, with the machine to itself.
 SOON = 1000
 # Bubbles of different heights, so that one that moves is noticed.
 UNEVEN = ["short", "a text that goes on " * 12, "two\nlines"]
