@@ -35,6 +35,8 @@ def create_key(
     Raises `Forbidden` unless the actor is an admin; only people may make admin keys (contract/inkbox.md section 2).
     """
     actor.require(Role.ADMIN)
+    if identity is not None and identity.organization_id != organization.id:
+        raise Forbidden("This identity belongs to another organization.")
     if identity is None and actor.kind == "api_key":
         raise Forbidden("An API key can only create keys that are scoped to an identity; pass scoped_identity_id.")
     key_id, secret = f"ApiKey_{uuid.uuid4()}", _new_secret()
@@ -44,7 +46,7 @@ def create_key(
             organization=organization,
             identity=identity,
             label=storable(label),
-            description=description,
+            description=None if description is None else storable(description),
             secret_digest=secrets.digest(secret),
             last4=secret[-4:],
             created_by=actor.id,
@@ -59,6 +61,29 @@ def create_key(
             data={"label": label, "scoped": identity is not None},
         )
     return key, f"{key_id}.{secret}"
+
+
+def revoke_key(actor: Actor, key: ApiKey) -> ApiKey:
+    """End a key for good; the next request with it answers 401. A revoked key stays as it is.
+
+    Raises `Forbidden` unless the actor is an admin or the key itself.
+    """
+    if actor.id != key.id:
+        actor.require(Role.ADMIN)
+    with transaction.atomic():
+        key = ApiKey.objects.select_for_update(no_key=True).get(pk=key.pk)
+        if not key.is_revoked:
+            key.revoked_at = key.updated_at = timezone.now()
+            key.save(update_fields=["revoked_at", "updated_at"])
+            record(
+                actor,
+                "api_key.revoked",
+                organization_id=key.organization_id,
+                identity_id=key.identity_id,
+                subject_id=key.id,
+                data={"label": key.label},
+            )
+    return key
 
 
 def authenticate(text: str) -> ApiKey:

@@ -130,6 +130,13 @@ class Identity(models.Model):
     status = models.CharField(max_length=10, choices=Status, default=Status.ACTIVE)
     imessage_enabled = models.BooleanField(default=False)
     imessage_filter_mode = models.CharField(max_length=10, choices=FilterMode, default=FilterMode.BLACKLIST)
+    imessage_outbound_filter_mode = models.CharField(
+        max_length=10,
+        choices=FilterMode,
+        blank=True,
+        default="",
+        help_text="Of what goes out; empty: the same as of what comes in.",
+    )
     reach_revision = models.PositiveIntegerField(
         default=0, help_text="Number of the last change of rules or mode; kept by contactrules."
     )
@@ -144,6 +151,11 @@ class Identity(models.Model):
 
     def __str__(self) -> str:
         return f"@{self.handle}"
+
+    @property
+    def outbound_filter_mode(self) -> str:
+        """The mode that judges what goes out."""
+        return self.imessage_outbound_filter_mode or self.imessage_filter_mode
 
     @property
     def is_reachable(self) -> bool:
@@ -183,6 +195,10 @@ class ApiKey(models.Model):
 
     def __str__(self) -> str:
         return f"{self.label} ({self.display_prefix}…)"
+
+    @property
+    def is_revoked(self) -> bool:
+        return self.revoked_at is not None
 
     @property
     def display_prefix(self) -> str:

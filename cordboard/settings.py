@@ -54,6 +54,13 @@ CSRF_TRUSTED_ORIGINS = [f"{_base.scheme}://{_base.netloc}"]
 WEB_THREADS = env.int("CORDBOARD_WEB_THREADS", default=8)
 WORKER_CONCURRENCY = env.int("CORDBOARD_WORKER_CONCURRENCY", default=16)
 
+# Dedicated lines that one organization may claim.
+DEDICATED_LINES_PER_ORGANIZATION = env.int("CORDBOARD_DEDICATED_LINES_PER_ORGANIZATION", default=5)
+
+# Whether POST /api/v1/signing-keys with an admin key makes a key for the whole organization, as clients of June 2026
+# expect, or answers 409 and names the route of an identity, as later ones do (contract/inkbox.md section 20, row 2).
+ORGANIZATION_SIGNING_KEYS = env.bool("CORDBOARD_ORGANIZATION_SIGNING_KEYS", default=True)
+
 # --- Applications
 
 INSTALLED_APPS = [

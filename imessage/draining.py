@@ -294,7 +294,7 @@ class ConversationQueue:
             return "identity_not_enabled"
         if not message.connection.is_active:
             return "connection_released"
-        given = verdict(conversation.identity, message.human)
+        given = verdict(conversation.identity, message.human, direction=Decision.Direction.OUTBOUND)
         if given.allowed:
             return None
         note_decision(

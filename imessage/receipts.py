@@ -137,7 +137,7 @@ def check_reachable(conversation: Conversation) -> None:
         raise NotEnabled()
     if not conversation.connection.is_active:
         raise ConnectionReleased()
-    given = verdict(conversation.identity, conversation.human)
+    given = verdict(conversation.identity, conversation.human, direction=Decision.Direction.OUTBOUND)
     if not given.allowed:
         raise RecipientBlocked(
             "A contact rule blocks this recipient; nothing was sent.",

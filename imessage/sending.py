@@ -204,7 +204,7 @@ def _store(
     actor: Actor, conversation: Conversation, *, text: str | None, media_urls: Sequence[str], send_style: str
 ) -> Message:
     now = _database_now()
-    given = verdict(conversation.identity, conversation.human)
+    given = verdict(conversation.identity, conversation.human, direction=Decision.Direction.OUTBOUND)
     message = Message(
         organization_id=conversation.organization_id,
         identity=conversation.identity,
