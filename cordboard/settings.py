@@ -148,6 +148,12 @@ PROCRASTINATE_IMPORT_PATHS = ["cordboard.jobs"]
 # Seconds after which an unknown outcome is looked up again (contract/lines.md 2.7).
 FIND_SENT_WAITS = [float(wait) for wait in env.list("CORDBOARD_FIND_SENT_WAITS", default=["5", "30", "125"])]
 
+# --- Calls to addresses that tenants name
+
+# Hosts, addresses and networks of the operator's own that tenants may have called, over plain http too.
+INTERNAL_HOSTS = [host.strip() for host in env.list("CORDBOARD_INTERNAL_HOSTS", default=[]) if host.strip()]
+OUTBOUND_PORTS = [int(port) for port in env.list("CORDBOARD_OUTBOUND_PORTS", default=["443"])]
+
 # --- Live pages
 
 CHANNEL_LAYER_URL = env.str("CHANNEL_LAYER_URL", default="")
