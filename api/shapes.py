@@ -9,6 +9,7 @@ from accounts.models import ApiKey, Identity, organization_public_id
 from contactrules.models import ContactRule
 from imessage.models import Connection, Conversation, Message, Part
 from imessage.shapes import iso
+from lines.models import Line
 
 
 class Seen(StrEnum):
@@ -51,7 +52,8 @@ def identity_shape(identity: Identity) -> dict[str, Any]:
         "description": identity.description,
         "status": identity.status,
         "imessage_enabled": identity.imessage_enabled,
-        "imessage_filter_mode": identity.imessage_filter_mode,
+        "inbound_filter_mode": identity.imessage_filter_mode,
+        "outbound_filter_mode": identity.outbound_filter_mode,
         **_times(identity.created_at, identity.updated_at),
     }
 
@@ -65,7 +67,11 @@ def key_shape(key: ApiKey) -> dict[str, Any]:
         "creator_type": key.creator_type or None,
         "label": key.label,
         "description": key.description,
-        "created_at": iso(key.created_at),
+        "last4": key.last4,
+        "display_prefix": key.display_prefix,
+        "status": "revoked" if key.is_revoked else "active",
+        "revoked_at": iso(key.revoked_at),
+        **_times(key.created_at, key.updated_at),
         "last_used_at": iso(key.last_used_at),
         "expires_at": iso(key.expires_at),
     }
@@ -114,7 +120,20 @@ def rule_shape(rule: ContactRule) -> dict[str, Any]:
         "match_type": rule.match_type,
         "match_target": rule.match_target,
         "status": rule.status,
+        "direction": rule.direction,
         **_times(rule.created_at, rule.updated_at),
+    }
+
+
+def line_shape(line: Line) -> dict[str, Any]:
+    """A dedicated line; prefetch `routes__identity`."""
+    identity = next((route.identity for route in line.routes.all() if route.held_until is None), None)
+    return {
+        "id": str(line.id),
+        "address": line.address,
+        "in_service": line.wanted == Line.Wanted.IN_SERVICE,
+        "identity_id": str(identity.id) if identity else None,
+        "handle": identity.handle if identity else None,
     }
 
 

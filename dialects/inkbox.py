@@ -30,6 +30,9 @@ SEND_STYLES = frozenset(
     }
 )
 REACTIONS = frozenset({"love", "like", "dislike", "laugh", "emphasize", "question"})
+# A tapback that only newer clients have a word for; on a phone it is this emoji (section 11.3).
+EYES = "eyes"
+EYES_EMOJI = "\N{EYES}"
 ASSIGNMENT_STATUSES = frozenset({"active", "released"})
 FILTER_MODES = frozenset({"blacklist", "whitelist"})
 
@@ -40,7 +43,10 @@ _ERROR_WORDS = {
     "awaiting_inbound": "imessage_awaiting_inbound",
     "idempotency_key_reused": "idempotency_key_reused",
     "idempotency_in_progress": "idempotency_in_progress",
+    "reply_target_not_found": "imessage_reply_target_not_found",
+    "reply_target_unavailable": "imessage_reply_target_unavailable",
 }
+_NUMBER_TYPE = "dedicated_outbound"
 
 
 def error_detail(code: str, message: str, facts: Shape) -> str | dict[str, Any]:
@@ -52,6 +58,23 @@ def error_detail(code: str, message: str, facts: Shape) -> str | dict[str, Any]:
         return {"error": code, "message": message, **_blocked_facts(facts)}
     if code == "duplicate_rule":
         return {"existing_rule_id": str(facts["existing_rule_id"]), "message": message}
+    if code == "line_quota_reached":
+        return {
+            "error": "dedicated_imessage_number_quota_exceeded",
+            "message": message,
+            "number_type": _NUMBER_TYPE,
+            "limit": facts["limit"],
+            "current": facts["current"],
+            "upgrade_url": "",
+            "contact_email": "",
+        }
+    if code == "line_inventory_pending":
+        return {
+            "error": "dedicated_imessage_number_inventory_pending",
+            "message": message,
+            "number_type": _NUMBER_TYPE,
+            "retry_after_seconds": facts["retry_after"],
+        }
     if word := _ERROR_WORDS.get(code):
         return {"error": word, "message": message}
     return message
@@ -88,6 +111,12 @@ def message(shape: Shape) -> dict[str, Any]:
         "is_blocked": shape["is_blocked"],
         "recipients": [_recipient(shape)] if shape["direction"] == "outbound" else None,
         "reactions": [_compact_reaction(tapback) for tapback in shape["tapbacks"]],
+        "sender_number": None,
+        "participants": None,
+        "is_group": False,
+        "reply_to_message_id": None,
+        "thread_id": None,
+        "thread_root_message_id": None,
         "created_at": shape["created_at"],
         "updated_at": shape["updated_at"],
     }
@@ -107,6 +136,28 @@ def reaction(shape: Shape) -> dict[str, Any]:
         "created_at": shape["created_at"],
         "updated_at": shape["updated_at"],
     }
+
+
+def thread(shape: Shape) -> dict[str, Any]:
+    """A page of a thread of inline replies; a message that nobody has answered is a thread of its own (section 19)."""
+    return {
+        "thread_id": shape["root_id"],
+        "conversation_id": shape["conversation_id"],
+        "thread_root_message_id": shape["root_id"],
+        "messages": [message(item) for item in shape["messages"]],
+        "next_cursor": None,
+    }
+
+
+def tapback_of(word: str) -> tuple[str, str]:
+    """Our kind of tapback and its emoji for one of the words that may be sent (section 11.1)."""
+    return ("custom", EYES_EMOJI) if word == EYES else (word, "")
+
+
+def sent_reaction(shape: Shape) -> dict[str, Any]:
+    """The answer to whoever put a tapback: with the word that it used."""
+    shown = reaction(shape)
+    return {**shown, "reaction": EYES, "custom_emoji": None} if shown["custom_emoji"] == EYES_EMOJI else shown
 
 
 def assignment(shape: Shape) -> dict[str, Any]:
@@ -130,6 +181,9 @@ def conversation(shape: Shape) -> dict[str, Any]:
         "assignment_id": shape["connection_id"],
         "assignment_status": shape["connection_status"],
         "remote_number": shape["human"],
+        "participants": [shape["human"]],
+        "is_group": False,
+        "group_creation_status": None,
         "created_at": shape["created_at"],
         "updated_at": shape["updated_at"],
     }
@@ -158,6 +212,7 @@ def contact_rule(shape: Shape) -> dict[str, Any]:
         "match_type": shape["match_type"],
         "match_target": shape["match_target"],
         "status": shape["status"],
+        "direction": shape["direction"],
         "created_at": shape["created_at"],
         "updated_at": shape["updated_at"],
     }
@@ -174,7 +229,10 @@ def identity(shape: Shape) -> dict[str, Any]:
         "email_address": None,
         "status": shape["status"],
         "imessage_enabled": shape["imessage_enabled"],
-        "imessage_filter_mode": shape["imessage_filter_mode"],
+        "imessage_filter_mode": shape["inbound_filter_mode"],
+        "phone_filter_mode": shape["inbound_filter_mode"],
+        "phone_inbound_filter_mode": shape["inbound_filter_mode"],
+        "phone_outbound_filter_mode": shape["outbound_filter_mode"],
         "mailbox": None,
         "phone_number": None,
         "tunnel": None,
@@ -200,6 +258,39 @@ def caller(shape: Shape) -> dict[str, Any]:
         "created_at": shape["created_at"],
         "last_used_at": shape["last_used_at"],
         "expires_at": shape["expires_at"],
+    }
+
+
+def api_key(shape: Shape) -> dict[str, Any]:
+    """An API key without its secret (section 5)."""
+    return {
+        "id": shape["id"],
+        "organization_id": shape["organization_id"],
+        "created_by": shape["created_by"] or "",
+        "creator_type": shape["creator_type"] or "",
+        "scoped_identity_id": shape["identity_id"],
+        "label": shape["label"],
+        "description": shape["description"],
+        "status": shape["status"],
+        "last4": shape["last4"],
+        "display_prefix": shape["display_prefix"],
+        "last_used_at": shape["last_used_at"],
+        "expires_at": shape["expires_at"],
+        "revoked_at": shape["revoked_at"],
+        "created_at": shape["created_at"],
+        "updated_at": shape["updated_at"],
+    }
+
+
+def number(shape: Shape) -> dict[str, Any]:
+    """A dedicated line (section 19)."""
+    return {
+        "id": shape["id"],
+        "number": shape["address"],
+        "type": _NUMBER_TYPE,
+        "status": "active" if shape["in_service"] else "paused",
+        "agent_identity_id": shape["identity_id"],
+        "agent_handle": shape["handle"],
     }
 
 

@@ -63,6 +63,18 @@ class NotReactable(DomainError):
     code = "not_reactable"
 
 
+class ReplyTargetNotFound(NotFound):
+    """The message to reply to is not in this conversation."""
+
+    code = "reply_target_not_found"
+
+
+class ReplyTargetUnavailable(Conflict):
+    """This server cannot send a native inline reply; with plain_reply_fallback it goes as an ordinary message."""
+
+    code = "reply_target_unavailable"
+
+
 class NoSuchPart(Invalid):
     """The message has no such part."""
 

@@ -19,6 +19,7 @@ def shown(rule: ContactRule) -> dict[str, Any]:
         "match_type": "exact_number",
         "match_target": rule.match_target,
         "status": rule.status,
+        "direction": rule.direction,
         "created_at": iso(rule.created_at),
         "updated_at": iso(rule.updated_at),
     }

@@ -7,6 +7,9 @@ from imessage.shapes import iso
 from tests.api.conftest import Api
 
 
+MODES = ("phone_filter_mode", "phone_inbound_filter_mode", "phone_outbound_filter_mode")
+
+
 def shown(identity: Identity, **changes: Any) -> dict[str, Any]:
     return {
         "id": str(identity.id),
@@ -18,6 +21,9 @@ def shown(identity: Identity, **changes: Any) -> dict[str, Any]:
         "status": "active",
         "imessage_enabled": True,
         "imessage_filter_mode": "blacklist",
+        "phone_filter_mode": "blacklist",
+        "phone_inbound_filter_mode": "blacklist",
+        "phone_outbound_filter_mode": "blacklist",
         "mailbox": None,
         "phone_number": None,
         "tunnel": None,
@@ -118,7 +124,8 @@ def test_get_hides_strangers_deleted_and_colleagues_alike(
 def test_update_changes_what_is_given(admin: Api, identity: Identity) -> None:
     response = admin.patch("/identities/helper", {"display_name": "Other", "imessage_filter_mode": "whitelist"})
     identity.refresh_from_db()
-    assert response.json() == shown(identity, display_name="Other", imessage_filter_mode="whitelist")
+    modes = dict.fromkeys((*MODES, "imessage_filter_mode"), "whitelist")
+    assert response.json() == shown(identity, display_name="Other", **modes)
     assert (identity.display_name, identity.imessage_filter_mode) == ("Other", "whitelist")
 
 
