@@ -235,6 +235,18 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+FILE_UPLOAD_HANDLERS = [
+    "core.uploads.BoundedUploadHandler",
+    "django.core.files.uploadhandler.MemoryFileUploadHandler",
+    "django.core.files.uploadhandler.TemporaryFileUploadHandler",
+]
+
+# --- Media
+
+# Bytes that the files of one organization may take, bytes of one file from a human, days a link stays good.
+MEDIA_QUOTA = env.int("CORDBOARD_MEDIA_QUOTA_MB", default=1024) * 1024**2
+INBOUND_MEDIA_LIMIT = env.int("CORDBOARD_INBOUND_MEDIA_MB", default=25) * 1024**2
+MEDIA_LINK_DAYS = env.int("CORDBOARD_MEDIA_LINK_DAYS", default=7)
 
 # --- Static files, language, logs
 
@@ -244,6 +256,18 @@ STATIC_ROOT = DATA_DIR / "static"
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+    # Any storage of Django's kind; its options are a JSON object.
+    "media": {
+        "BACKEND": env.str("CORDBOARD_MEDIA_STORAGE", default="django.core.files.storage.FileSystemStorage"),
+        "OPTIONS": env.json(
+            "CORDBOARD_MEDIA_STORAGE_OPTIONS",
+            default={
+                "location": str(DATA_DIR / "media"),
+                "file_permissions_mode": 0o600,
+                "directory_permissions_mode": 0o700,
+            },
+        ),
+    },
 }
 LANGUAGE_CODE = "en-us"
 USE_I18N = False

@@ -308,7 +308,7 @@ class ConversationQueue:
         return "recipient_blocked"
 
     def _head(self, message: Message) -> Head:
-        media = tuple(part.url for part in message.parts.all() if part.kind == Part.Kind.MEDIA)
+        media = tuple(part.link for part in message.parts.all() if part.kind == Part.Kind.MEDIA)
         return Head(
             kind=Dispatch.Kind.MESSAGE,
             id=message.id,

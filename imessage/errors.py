@@ -3,7 +3,7 @@
 from typing import Self
 
 from contactrules.rules import Verdict
-from core.errors import Conflict, DomainError, Forbidden, Invalid, NotFound
+from core.errors import Conflict, DomainError, Forbidden, Invalid, NotFound, TooLarge
 
 
 class NotEnabled(DomainError):
@@ -48,6 +48,18 @@ class CapReached(DomainError):
 
     status = 429
     code = "cap_reached"
+
+
+class QuotaReached(TooLarge):
+    """The organization's room for media is used up; delete messages with media, or ask for more room."""
+
+    code = "media_quota_reached"
+
+
+class NoSuchMedia(Invalid):
+    """'media_urls' names no media file of this organization; upload it again."""
+
+    code = "no_such_media"
 
 
 class NoRouter(NotFound):

@@ -19,6 +19,7 @@ from events.record import record
 from imessage.connecting import connect_command, router_line
 from imessage.draining import wake_queue
 from imessage.errors import AwaitingInbound, CapReached, NoRouter, NotConnected, NotEnabled
+from imessage.media import part_for
 from imessage.models import Connection, Conversation, DeliveryStep, Direction, Message, Part, SendStyle
 from imessage.receipts import check_reachable, refusals_kept
 from imessage.shapes import message_shape
@@ -223,7 +224,7 @@ def _store(
         updated_at=now,
     )
     parts = [Part(kind=Part.Kind.TEXT, text=text)] if text else []
-    parts += [Part(kind=Part.Kind.MEDIA, url=url) for url in media_urls]
+    parts += [part_for(actor, url, organization_id=conversation.organization_id) for url in media_urls]
     append(conversation, message, parts)
     note_decision(
         conversation.identity,

@@ -57,6 +57,7 @@ def _fill() -> None:
     line = conversation.connection.line
     inbound = make.make_message(conversation, "Is it raining?")
     make.make_media(inbound)
+    make.make_file(organization)
     make.make_tapback(inbound)
     outbound = make.make_message(conversation, "No.", direction="outbound", provider_handle=str(conversation.id))
     DeliveryStep.objects.create(message=outbound, state="sent")
