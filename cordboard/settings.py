@@ -80,6 +80,7 @@ INSTALLED_APPS = [
     "lines",
     "contactrules",
     "imessage",
+    "webhooks",
     "api",
     "console",
     "allauth",

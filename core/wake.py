@@ -18,6 +18,9 @@ def wake(
     without a savepoint rolls it back without an exception (stack.md, section 2).
     """
     job = app.configure_task(task, lock=lock, queueing_lock=once, schedule_at=at)
+    if once is None:
+        job.defer(**args)
+        return
     try:
         with transaction.atomic():
             job.defer(**args)

@@ -1,6 +1,9 @@
 """Inkbox's words for our canonical shapes and error codes (contract/inkbox.md). Pure functions on plain values."""
 
+import hashlib
+import hmac
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 Shape = Mapping[str, Any]
@@ -297,6 +300,96 @@ def number(shape: Shape) -> dict[str, Any]:
 def triage_number(*, number: str, connect_command: str) -> dict[str, str]:
     """The router's number and what to text to it (section 7)."""
     return {"number": number, "connect_command": connect_command}
+
+
+# --- Webhooks (sections 13 and 15)
+
+# Our catalogue's names in its words.
+WEBHOOK_EVENTS = {
+    "message.received": "imessage.received",
+    "message.sent": "imessage.sent",
+    "message.delivered": "imessage.delivered",
+    "message.delivery_failed": "imessage.delivery_failed",
+    "tapback.received": "imessage.reaction_received",
+}
+_EVENT_TYPES = {word: event_type for event_type, word in WEBHOOK_EVENTS.items()}
+
+REQUEST_ID_HEADER = "X-Inkbox-Request-ID"
+TIMESTAMP_HEADER = "X-Inkbox-Timestamp"
+SIGNATURE_HEADER = "X-Inkbox-Signature"
+
+
+def event_type_of(word: str) -> str | None:
+    """Our name for one of its webhook events; None for an unknown word."""
+    return _EVENT_TYPES.get(word)
+
+
+def webhook_payload(
+    *,
+    event_id: str,
+    event_type: str,
+    at: datetime,
+    order_number: int | None,
+    data: Shape,
+    agent: Shape,
+    context: Shape | None = None,
+) -> dict[str, Any]:
+    """What is posted for an event with frozen `data` about `agent` (`id`, `handle`, `display_name`).
+
+    `sequence`, the order number within the conversation, is ours beside its fields; its clients ignore it.
+    """
+    told = data.get("tapback")
+    return {
+        "id": event_id,
+        "event_type": WEBHOOK_EVENTS[event_type],
+        "timestamp": _milliseconds(at),
+        "sequence": order_number,
+        "data": {
+            "message": None if told else _webhook_message(data["message"]),
+            "reaction": reaction(told) if told else None,
+            "contacts": [],
+            "agent_identities": [
+                {"id": agent["id"], "agent_handle": agent["handle"], "display_name": agent["display_name"]}
+            ],
+            **({"context": dict(context)} if context is not None else {}),
+        },
+    }
+
+
+def webhook_context_item(shape: Shape) -> dict[str, Any]:
+    """An earlier text of the conversation, as `context.texts` holds them (section 15.5)."""
+    return {
+        "id": shape["id"],
+        "channel": shape["service"],
+        "direction": shape["direction"],
+        "text": shape["text"],
+        "text_truncated": False,
+        "created_at": shape["created_at"],
+        "sender": shape["human"] if shape["direction"] == "inbound" else None,
+        "status": shape["status"],
+        "media": {"count": len(shape["media"])} if shape["media"] else None,
+    }
+
+
+def webhook_headers(key: str | None, *, request_id: str, timestamp: int, body: bytes) -> dict[str, str]:
+    """The headers of one request, signed unless there is no key; the key's `whsec_` is not part of the secret."""
+    headers = {REQUEST_ID_HEADER: request_id, TIMESTAMP_HEADER: str(timestamp)}
+    if key is not None:
+        message = f"{request_id}.{timestamp}.".encode() + body
+        digest = hmac.new(key.removeprefix("whsec_").encode(), message, hashlib.sha256).hexdigest()
+        headers[SIGNATURE_HEADER] = f"sha256={digest}"
+    return headers
+
+
+def _webhook_message(shape: Shape) -> dict[str, Any]:
+    """A message as events carry it: without `is_blocked`, since nothing blocked is told."""
+    told = message(shape)
+    del told["is_blocked"]
+    return told
+
+
+def _milliseconds(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _blocked_facts(facts: Shape) -> dict[str, Any]:
