@@ -240,6 +240,8 @@ def identity(shape: Shape) -> dict[str, Any]:
         "phone_number": None,
         "tunnel": None,
         "imessage_number": None,
+        "signing_key_configured": shape["signing_key_configured"],
+        "signing_key_created_at": shape["signing_key_created_at"],
         "created_at": shape["created_at"],
         "updated_at": shape["updated_at"],
     }
@@ -282,6 +284,71 @@ def api_key(shape: Shape) -> dict[str, Any]:
         "revoked_at": shape["revoked_at"],
         "created_at": shape["created_at"],
         "updated_at": shape["updated_at"],
+    }
+
+
+def subscription(shape: Shape) -> dict[str, Any]:
+    """A webhook subscription (section 13.1)."""
+    return {
+        "id": shape["id"],
+        "organization_id": shape["organization_id"],
+        "mailbox_id": None,
+        "phone_number_id": None,
+        "agent_identity_id": shape["identity_id"],
+        "owner_identity_id": shape["identity_id"],
+        "url": shape["url"],
+        "event_types": [WEBHOOK_EVENTS[event_type] for event_type in shape["event_types"]],
+        "status": shape["status"],
+        "context_config": shape["context_config"],
+        "has_auth_token": shape["auth_token"] is not None,
+        "auth_token": shape["auth_token"],
+        "created_at": shape["created_at"],
+        "updated_at": shape["updated_at"],
+    }
+
+
+def delivery(shape: Shape) -> dict[str, Any]:
+    """One attempt to deliver an event, which it calls a delivery (section 13.4)."""
+    return {
+        "id": shape["id"],
+        "organization_id": shape["organization_id"],
+        "webhook_subscription_id": shape["subscription_id"],
+        "phone_number_id": None,
+        "event_id": shape["event_id"],
+        "event_type": WEBHOOK_EVENTS[shape["event_type"]],
+        "url": shape["url"],
+        "request_payload": shape["request_body"],
+        "response_status": shape["response_status"],
+        "response_body": shape["response_body"],
+        "error_detail": shape["error_detail"],
+        "duration_ms": shape["duration_ms"],
+        "is_replay": shape["is_replay"],
+        "replayable": shape["unavailable_reason"] is None,
+        "replay_unavailable_reason": shape["unavailable_reason"],
+        "created_at": shape["created_at"],
+    }
+
+
+def signing_key(plaintext: str, *, created_at: str | None) -> dict[str, Any]:
+    """A new signing key, shown once (section 14)."""
+    return {"signing_key": plaintext, "created_at": created_at}
+
+
+def signing_key_status(*, configured: bool, created_at: str | None) -> dict[str, Any]:
+    """Whether a signing key is set up (section 14)."""
+    return {"configured": configured, "created_at": created_at}
+
+
+def webhook_catalog() -> dict[str, Any]:
+    """What can be subscribed to (section 13.3)."""
+    return {
+        "supports_identity_subscriptions": True,
+        "events": [{"event_type": word, "channel": "imessage"} for word in WEBHOOK_EVENTS.values()],
+        "example_signature_headers": {
+            REQUEST_ID_HEADER: "018f3c5e-0000-7000-8000-000000000000",
+            TIMESTAMP_HEADER: "1781000000",
+            SIGNATURE_HEADER: "sha256=" + "0" * 64,
+        },
     }
 
 

@@ -78,6 +78,21 @@ def key_status(identity: Identity) -> KeyStatus:
     return KeyStatus(key is not None, key.created_at if key else None)
 
 
+def key_statuses(identities: Iterable[Identity]) -> dict[UUID, KeyStatus]:
+    """`key_status` of many identities, in one query."""
+    pairs = [(identity.id, identity.organization_id) for identity in identities]
+    rows = (
+        SigningKey.objects.current()
+        .filter(
+            Q(identity_id__in=[pair[0] for pair in pairs]) | Q(identity=None, organization_id__in={p[1] for p in pairs})
+        )
+        .values_list("identity_id", "organization_id", "created_at")
+    )
+    since = {identity_id or organization_id: created_at for identity_id, organization_id, created_at in rows}
+    found = {identity_id: since.get(identity_id, since.get(organization_id)) for identity_id, organization_id in pairs}
+    return {identity_id: KeyStatus(moment is not None, moment) for identity_id, moment in found.items()}
+
+
 def organization_key_status(actor: Actor, organization: Organization) -> KeyStatus:
     """Whether any identity that the actor may see, or the organization, has a key."""
     keys = SigningKey.objects.current().filter(organization=organization)

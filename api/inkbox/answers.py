@@ -106,6 +106,8 @@ class Identity(Answer):
     phone_number: None
     tunnel: None
     imessage_number: None
+    signing_key_configured: bool
+    signing_key_created_at: datetime | None
     created_at: datetime
     updated_at: datetime
 
@@ -271,6 +273,75 @@ class DedicatedNumber(Answer):
     status: Literal["active", "paused"]
     agent_identity_id: UUID | None
     agent_handle: str | None
+
+
+class KeyStatus(Answer):
+    configured: bool
+    created_at: datetime | None
+
+
+class NewSigningKey(Answer):
+    signing_key: Annotated[str, Field(description="The plaintext; it cannot be shown again.")]
+    created_at: datetime
+
+
+class Subscription(Answer):
+    id: UUID
+    organization_id: str
+    mailbox_id: None
+    phone_number_id: None
+    agent_identity_id: UUID
+    owner_identity_id: UUID
+    url: str
+    event_types: list[str]
+    status: Annotated[Literal["active", "disabled"], Field(description="Disabled: the endpoint kept failing.")]
+    context_config: dict[str, Any] | None
+    has_auth_token: bool
+    auth_token: str | None
+    created_at: datetime
+    updated_at: datetime
+
+
+class CreatedSubscription(Subscription):
+    signing_key: Annotated[str | None, Field(description="Set when this call made the identity's first key.")]
+
+
+class Subscriptions(Answer):
+    subscriptions: list[Subscription]
+
+
+class CatalogEvent(Answer):
+    event_type: str
+    channel: Literal["imessage"]
+
+
+class Catalog(Answer):
+    supports_identity_subscriptions: Literal[True]
+    events: list[CatalogEvent]
+    example_signature_headers: dict[str, str]
+
+
+class Delivery(Answer):
+    id: UUID
+    organization_id: str
+    webhook_subscription_id: UUID
+    phone_number_id: None
+    event_id: str
+    event_type: str
+    url: str
+    request_payload: str
+    response_status: int | None
+    response_body: str | None
+    error_detail: str | None
+    duration_ms: int | None
+    is_replay: bool
+    replayable: bool
+    replay_unavailable_reason: str | None
+    created_at: datetime
+
+
+class Deliveries(Answer):
+    deliveries: list[Delivery]
 
 
 def answers(status: int, answer: Any, *refusals: int) -> dict[int, Any]:

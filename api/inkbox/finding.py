@@ -14,6 +14,7 @@ from core.actor import Actor
 from core.errors import Forbidden, NotFound
 from imessage.errors import NotEnabled
 from imessage.models import Connection, Conversation, Message, Tapback
+from webhooks.models import Attempt, Subscription
 
 Row = TypeVar("Row")
 
@@ -100,6 +101,20 @@ def active_connection_with(actor: Actor, connection_id: UUID) -> Connection:
     rows = Connection.objects.visible_to(actor).filter(status=Connection.Status.ACTIVE).select_related("identity")
     connection: Connection | None = rows.filter(pk=connection_id).first()
     return _found(connection)
+
+
+def subscription_with(actor: Actor, subscription_id: UUID) -> Subscription:
+    """The subscription with its identity; raises `NotFound` for a deleted one, too."""
+    rows = Subscription.objects.visible_to(actor).kept().select_related("identity")
+    subscription: Subscription | None = rows.filter(pk=subscription_id).first()
+    return _found(subscription)
+
+
+def attempt_with(actor: Actor, attempt_id: UUID) -> Attempt:
+    """The attempt with its delivery and subscription; raises `NotFound`."""
+    rows = Attempt.objects.visible_to(actor).select_related("delivery", "subscription")
+    attempt: Attempt | None = rows.filter(pk=attempt_id).first()
+    return _found(attempt)
 
 
 def rule_with(actor: Actor, identity: Identity, rule_id: UUID) -> ContactRule:

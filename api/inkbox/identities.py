@@ -23,6 +23,7 @@ from core.errors import Invalid
 from core.texts import storable
 from dialects import inkbox
 from imessage.connecting import delete_identity
+from webhooks.signing import key_status, key_statuses
 
 router = Router(tags=["Identities"])
 
@@ -108,7 +109,8 @@ class IdentityChanges(Body):
 def list_identities(request: HttpRequest) -> HttpResponse:
     """The caller's identities, newest first; deleted ones are left out."""
     rows = Identity.objects.visible_to(actor_of(request)).live().order_by("-created_at", "-id")
-    return respond([_shown(identity) for identity in rows])
+    signed = key_statuses(rows)
+    return respond([inkbox.identity(identity_shape(identity, signed[identity.id])) for identity in rows])
 
 
 @router.post("/identities/", openapi_extra=IDEMPOTENT, response=answers(201, IdentityAnswer, 403, 409))
@@ -164,4 +166,4 @@ def _changed(actor: Actor, identity: Identity, body: IdentityChanges) -> Identit
 
 
 def _shown(identity: Identity) -> dict[str, Any]:
-    return inkbox.identity(identity_shape(identity))
+    return inkbox.identity(identity_shape(identity, key_status(identity)))

@@ -6,12 +6,16 @@ from api.inkbox import (
     api_keys,
     contact_rules,
     conversations,
+    deliveries,
     identities,
+    media,
     message_sends,
     messages,
     numbers,
     reactions,
     router_number,
+    signing_keys,
+    subscriptions,
     whoami,
 )
 from api.parsing import JsonParser, OrjsonRenderer
@@ -29,7 +33,7 @@ api = InkboxAPI(
 answer_errors_of(api)
 
 api.add_router("", whoami.router)
-for resource in (api_keys, identities, message_sends):
+for resource in (api_keys, identities, message_sends, signing_keys, subscriptions, deliveries):
     api.add_router("/v1", resource.router)
-for resource in (router_number, messages, conversations, reactions, contact_rules, numbers):
+for resource in (router_number, messages, media, conversations, reactions, contact_rules, numbers):
     api.add_router("/v1/imessage", resource.router)
