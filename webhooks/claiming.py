@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 LEASE = timedelta(seconds=45)
 
 # So many of one endpoint are claimed at a time; with the next claim at most twice as many are under way.
-PER_ENDPOINT = 2
+PER_ENDPOINT = 4
 
 GONE = 410
 
