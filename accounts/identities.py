@@ -6,7 +6,8 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from accounts.models import Identity, Organization
+from accounts.keys import revoke_key
+from accounts.models import ApiKey, Identity, Organization
 from core import gate
 from core.actor import Actor, Role
 from core.errors import Conflict, Forbidden, Invalid
@@ -15,6 +16,9 @@ from events.record import record
 
 # Lower case letters, digits and hyphens, as in host names (contract/inkbox.md section 20, row 11).
 _HANDLE = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
+
+# `/identities/self` means the caller's own identity (contract/inkbox.md 6.2).
+_RESERVED = {"self"}
 
 CHANGEABLE = {"display_name", "description", "imessage_enabled", "status"}
 
@@ -54,6 +58,8 @@ def create_identity(
     """
     actor.require(Role.ADMIN)
     handle = normal_handle(handle)
+    if handle in _RESERVED:
+        raise HandleUnavailable(f"The agent handle '{handle}' is reserved; choose another.")
     try:
         with transaction.atomic():
             identity = Identity.objects.create(
@@ -96,6 +102,23 @@ def update_identity(actor: Actor, identity: Identity, *, changes: dict[str, Any]
             if not identity.is_reachable:
                 gate.shut(identity.id)
             _record(actor, "identity.updated", identity, {"before": before, "after": changes})
+    return identity
+
+
+def retire_identity(actor: Actor, identity: Identity) -> Identity:
+    """Mark an identity deleted and revoke its keys; its handle stays taken, its history stays.
+
+    Only a part of the deed: surfaces call `imessage.connecting.delete_identity`, which also ends its connections.
+    Inside the caller's transaction, which holds the identity's lock. Raises `Forbidden` unless an admin.
+    """
+    actor.require(Role.ADMIN)
+    identity.status = Identity.Status.DELETED
+    identity.updated_at = timezone.now()
+    identity.save(update_fields=["status", "updated_at"])
+    for key in ApiKey.objects.usable().filter(identity=identity):
+        revoke_key(actor, key)
+    gate.shut(identity.id)
+    _record(actor, "identity.deleted", identity, {"handle": identity.handle})
     return identity
 
 

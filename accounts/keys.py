@@ -3,7 +3,7 @@
 import binascii
 import re
 import uuid
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from django.db import transaction
 from django.utils import timezone
@@ -11,6 +11,7 @@ from django.utils import timezone
 from accounts.models import ApiKey, Identity, Organization
 from core import secrets
 from core.actor import Actor, Role
+from core.compiled import Compiled
 from core.errors import Forbidden, Unauthenticated
 from core.texts import storable
 from events.record import record
@@ -21,6 +22,13 @@ _KEY = re.compile(r"(ApiKey_[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.([A-Za
 
 # `last_used_at` is written at most so often: it must not cost every request a write.
 _USE_NOTED_EVERY = timedelta(minutes=1)
+
+
+_usable = Compiled(
+    lambda key_id, now: ApiKey.objects.usable(now).select_related("identity").filter(pk=key_id),
+    key_id="ApiKey_sample",
+    now=datetime(1970, 1, 1, tzinfo=UTC),
+)
 
 
 class BadKey(Unauthenticated):
@@ -35,6 +43,8 @@ def create_key(
     Raises `Forbidden` unless the actor is an admin; only people may make admin keys (contract/inkbox.md section 2).
     """
     actor.require(Role.ADMIN)
+    if identity is not None and identity.organization_id != organization.id:
+        raise Forbidden("This identity belongs to another organization.")
     if identity is None and actor.kind == "api_key":
         raise Forbidden("An API key can only create keys that are scoped to an identity; pass scoped_identity_id.")
     key_id, secret = f"ApiKey_{uuid.uuid4()}", _new_secret()
@@ -44,7 +54,7 @@ def create_key(
             organization=organization,
             identity=identity,
             label=storable(label),
-            description=description,
+            description=None if description is None else storable(description),
             secret_digest=secrets.digest(secret),
             last4=secret[-4:],
             created_by=actor.id,
@@ -61,17 +71,40 @@ def create_key(
     return key, f"{key_id}.{secret}"
 
 
+def revoke_key(actor: Actor, key: ApiKey) -> ApiKey:
+    """End a key for good; the next request with it answers 401. A revoked key stays as it is.
+
+    Raises `Forbidden` unless the actor is an admin or the key itself.
+    """
+    if actor.id != key.id:
+        actor.require(Role.ADMIN)
+    with transaction.atomic():
+        key = ApiKey.objects.select_for_update(no_key=True).get(pk=key.pk)
+        if not key.is_revoked:
+            key.revoked_at = key.updated_at = timezone.now()
+            key.save(update_fields=["revoked_at", "updated_at"])
+            record(
+                actor,
+                "api_key.revoked",
+                organization_id=key.organization_id,
+                identity_id=key.identity_id,
+                subject_id=key.id,
+                data={"label": key.label},
+            )
+    return key
+
+
 def authenticate(text: str) -> ApiKey:
     """The usable key whose full text this is; raises `BadKey` for anything else, the same for every reason."""
     match = _KEY.fullmatch(text)
     if not match or _checksum(match[2]) != match[3]:
         raise BadKey()
-    key = ApiKey.objects.usable().select_related("identity").filter(pk=match[1]).first()
+    now = timezone.now()
+    key = _usable.first(key_id=match[1], now=now)
     if key is None or not secrets.matches(match[2] + match[3], key.secret_digest):
         raise BadKey()
     if key.identity and key.identity.status == Identity.Status.DELETED:
         raise BadKey()
-    now = timezone.now()
     if key.last_used_at is None or now - key.last_used_at > _USE_NOTED_EVERY:
         ApiKey.objects.filter(pk=key.pk).update(last_used_at=now)
     return key

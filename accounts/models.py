@@ -1,5 +1,6 @@
 """Organizations, their people, their agent identities and the keys that speak for them."""
 
+from datetime import datetime
 from typing import Any, ClassVar, Self
 from uuid import UUID
 
@@ -130,6 +131,13 @@ class Identity(models.Model):
     status = models.CharField(max_length=10, choices=Status, default=Status.ACTIVE)
     imessage_enabled = models.BooleanField(default=False)
     imessage_filter_mode = models.CharField(max_length=10, choices=FilterMode, default=FilterMode.BLACKLIST)
+    imessage_outbound_filter_mode = models.CharField(
+        max_length=10,
+        choices=FilterMode,
+        blank=True,
+        default="",
+        help_text="Of what goes out; empty: the same as of what comes in.",
+    )
     reach_revision = models.PositiveIntegerField(
         default=0, help_text="Number of the last change of rules or mode; kept by contactrules."
     )
@@ -146,15 +154,20 @@ class Identity(models.Model):
         return f"@{self.handle}"
 
     @property
+    def outbound_filter_mode(self) -> str:
+        """The mode that judges what goes out."""
+        return self.imessage_outbound_filter_mode or self.imessage_filter_mode
+
+    @property
     def is_reachable(self) -> bool:
         """Whether humans may connect, texts may leave and webhooks may fire."""
         return self.imessage_enabled and self.status == self.Status.ACTIVE
 
 
 class ApiKeyQuerySet(TenantQuerySet["ApiKey"]):
-    def usable(self) -> Self:
-        """Keys that were neither revoked nor have expired."""
-        return self.filter(revoked_at=None).exclude(expires_at__lte=timezone.now())
+    def usable(self, at: datetime | None = None) -> Self:
+        """Keys that were neither revoked nor have expired, now or at a given time."""
+        return self.filter(revoked_at=None).exclude(expires_at__lte=at or timezone.now())
 
 
 class ApiKey(models.Model):
@@ -183,6 +196,10 @@ class ApiKey(models.Model):
 
     def __str__(self) -> str:
         return f"{self.label} ({self.display_prefix}…)"
+
+    @property
+    def is_revoked(self) -> bool:
+        return self.revoked_at is not None
 
     @property
     def display_prefix(self) -> str:

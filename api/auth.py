@@ -3,19 +3,24 @@
 from typing import cast
 
 from django.http import HttpRequest
+from ninja.security import APIKeyHeader
 
 from accounts import keys
 from accounts.models import ApiKey
 from core.actor import Actor
 
 
-def authenticate(request: HttpRequest) -> ApiKey:
+class KeyHeader(APIKeyHeader):
     """The usable key in `X-API-Key`; raises `BadKey`, the same for every reason."""
-    return keys.authenticate(request.headers.get("X-API-Key", ""))
+
+    param_name = "X-API-Key"
+
+    def authenticate(self, request: HttpRequest, key: str | None) -> ApiKey:
+        return keys.authenticate(key or "")
 
 
 def key_of(request: HttpRequest) -> ApiKey:
-    """The key that `authenticate` found for this request."""
+    """The key that authenticated this request."""
     return cast(ApiKey, request.auth)  # type: ignore[attr-defined]
 
 

@@ -8,6 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.http.request import UnreadablePostError
 from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError, ValidationErrorContext
+from ninja.operation import Operation
 
 from api.parsing import respond
 from core.errors import DomainError
@@ -32,6 +33,11 @@ _CONTAINERS = {"body", "query"}
 
 class InkboxAPI(NinjaAPI):
     """The API in Inkbox's words; its validation errors say where, what and with which input."""
+
+    def get_openapi_operation_id(self, operation: Operation) -> str:
+        """The view's module and name: the words that client generators make methods of."""
+        view = operation.view_func
+        return f"{view.__module__.rpartition('.')[2]}_{view.__name__}"
 
     def validation_error_from_error_contexts(
         self, error_contexts: list[ValidationErrorContext[Any]]
@@ -77,7 +83,7 @@ def method_not_allowed(allowed: list[str]) -> HttpResponse:
 
 
 def _detail(error: DomainError) -> Any:
-    detail = inkbox.error_detail(error.code, error.message, error.fields)
+    detail = inkbox.error_detail(error.code, error.message, {**error.fields, "retry_after": error.retry_after})
     if error.status != 422 or isinstance(detail, dict):
         return detail
     loc = error.fields.get("loc", ["body"])

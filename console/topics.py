@@ -13,6 +13,7 @@ OPERATORS = "console.operators"
 _TOPICS = {
     "message": ("threads", "thread:{conversation}"),
     "tapback": ("thread:{conversation}",),
+    "media": ("thread:{conversation}",),
     "connection": ("threads", "thread:{conversation}", "identity:{identity}"),
     "reach": ("identity:{identity}", "blocked"),
     "identity": ("threads", "identity:{identity}"),

@@ -15,6 +15,12 @@ class ContactRuleQuerySet(TenantQuerySet["ContactRule"]):
     def active(self) -> Self:
         return self.filter(status=ContactRule.Status.ACTIVE)
 
+    def covering(self, direction: str) -> Self:
+        """Rules that judge this direction, or for `both` any of the two."""
+        if direction == ContactRule.Direction.BOTH:
+            return self
+        return self.filter(direction__in=[direction, ContactRule.Direction.BOTH])
+
 
 class ContactRule(models.Model):
     """An allow or a block for one number on one identity; a paused one has no effect but keeps its place."""
@@ -30,6 +36,11 @@ class ContactRule(models.Model):
         ACTIVE = "active"
         PAUSED = "paused"
 
+    class Direction(models.TextChoices):
+        INBOUND = "inbound"  # judges what the human sends
+        OUTBOUND = "outbound"  # judges what the agent sends
+        BOTH = "both"
+
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="contact_rules")
     identity = models.ForeignKey(Identity, on_delete=models.CASCADE, related_name="contact_rules")
@@ -37,6 +48,7 @@ class ContactRule(models.Model):
     match_type = models.CharField(max_length=15, choices=MatchType, default=MatchType.EXACT_NUMBER)
     match_target = models.CharField(max_length=16)
     status = models.CharField(max_length=6, choices=Status, default=Status.ACTIVE)
+    direction = models.CharField(max_length=8, choices=Direction, default=Direction.BOTH)
     created_by = models.JSONField()
     created_at = models.DateTimeField(default=timezone.now)
     updated_at = models.DateTimeField(default=timezone.now)
@@ -45,7 +57,16 @@ class ContactRule(models.Model):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["identity", "match_type", "match_target"], name="rule_one_per_target")
+            models.UniqueConstraint(
+                fields=["identity", "match_type", "match_target"],
+                condition=~Q(direction="outbound"),
+                name="rule_one_inbound",
+            ),
+            models.UniqueConstraint(
+                fields=["identity", "match_type", "match_target"],
+                condition=~Q(direction="inbound"),
+                name="rule_one_outbound",
+            ),
         ]
         indexes = [models.Index(fields=["organization", "identity", "-created_at", "-id"], name="rule_org_newest")]
 
@@ -65,6 +86,9 @@ class RuleRevision(models.Model):
     before = models.JSONField(null=True)
     after = models.JSONField(null=True)
     mode = models.CharField(max_length=10, choices=Identity.FilterMode, help_text="After the change.")
+    outbound_mode = models.CharField(
+        max_length=10, choices=Identity.FilterMode, blank=True, default="", help_text="Empty: the same as mode."
+    )
     actor = models.JSONField()
     reason = models.CharField(max_length=500, blank=True)
     at = models.DateTimeField(default=timezone.now)

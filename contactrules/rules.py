@@ -11,7 +11,8 @@ from accounts.models import Identity
 from contactrules.models import ContactRule, Decision, RuleRevision
 from core import gate
 from core.actor import Actor, Role
-from core.errors import Conflict, Forbidden, Invalid
+from core.compiled import Compiled
+from core.errors import Conflict, Forbidden, Invalid, NotFound
 from core.phones import e164
 from events.record import record
 
@@ -20,6 +21,28 @@ class DuplicateRule(Conflict):
     """A rule for this number already exists on the identity. Field: `existing_rule_id`."""
 
     code = "duplicate_rule"
+
+
+_identity_locked = Compiled(lambda key: Identity.objects.select_for_update(no_key=True).filter(pk=key), key=UUID(int=1))
+
+
+def _deciding_in(direction: str) -> Compiled[tuple[UUID]]:
+    """The id of the rule for a number that judges one direction, by the action that decides."""
+    return Compiled(
+        lambda identity_id, human, action: (
+            ContactRule.objects.active()
+            .covering(direction)
+            .filter(identity_id=identity_id, match_target=human, action=action)
+            .order_by("id")
+            .values_list("id")[:1]
+        ),
+        identity_id=UUID(int=1),
+        human="sample human",
+        action="sample action",
+    )
+
+
+_deciding = {str(direction): _deciding_in(str(direction)) for direction in ContactRule.Direction.values}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,30 +64,30 @@ class Verdict:
         return "This identity accepts only numbers with an allow rule."
 
 
-def verdict(identity: Identity, human: str) -> Verdict:
-    """What the identity's rules say of this number now (contract/inkbox.md 12.3).
+def verdict(identity: Identity, human: str, *, direction: str = ContactRule.Direction.INBOUND) -> Verdict:
+    """What the identity's rules say of this number now, in one direction (contract/inkbox.md 12.3).
 
     Blacklist: blocked only by an active block rule. Whitelist: allowed only by an active allow rule. Callers
     that act on it hold the identity's lock, which every change of rules or mode takes too.
     """
-    deciding = (
-        ContactRule.Action.BLOCK
-        if identity.imessage_filter_mode == Identity.FilterMode.BLACKLIST
-        else ContactRule.Action.ALLOW
-    )
-    rule_id = (
-        ContactRule.objects.active()
-        .filter(identity=identity, match_target=human, action=deciding)
-        .values_list("id", flat=True)
-        .first()
-    )
+    outbound = direction == ContactRule.Direction.OUTBOUND
+    mode = identity.outbound_filter_mode if outbound else identity.imessage_filter_mode
+    deciding = ContactRule.Action.BLOCK if mode == Identity.FilterMode.BLACKLIST else ContactRule.Action.ALLOW
+    rule = _deciding[direction].first(identity_id=identity.id, human=human, action=str(deciding.value))
+    rule_id: UUID | None = rule[0] if rule else None
     blacklist = deciding == ContactRule.Action.BLOCK
     return Verdict(
         allowed=(rule_id is None) if blacklist else (rule_id is not None),
-        mode=identity.imessage_filter_mode,
+        mode=mode,
         revision=identity.reach_revision,
         rule_id=rule_id,
     )
+
+
+def connecting_verdict(identity: Identity, human: str) -> Verdict:
+    """Whether they may be connected: that needs permission in both directions (contract/inkbox.md 16.1)."""
+    inbound = verdict(identity, human)
+    return verdict(identity, human, direction=ContactRule.Direction.OUTBOUND) if inbound.allowed else inbound
 
 
 def note_decision(
@@ -85,32 +108,72 @@ def note_decision(
     )
 
 
-def create_rule(actor: Actor, identity: Identity, *, action: str, match_target: str, reason: str = "") -> ContactRule:
+def create_rule(
+    actor: Actor,
+    identity: Identity,
+    *,
+    action: str,
+    match_target: str,
+    direction: str = ContactRule.Direction.BOTH,
+    reason: str = "",
+) -> ContactRule:
     """A new active rule for one number; in force for everything after this returns.
 
-    Raises `NotE164`, `Invalid` for an unknown action, `DuplicateRule` when the number has a rule, paused ones
-    included, and `Forbidden` for viewers. A key bound to the identity may add rules to it (architecture.md, 10).
+    Raises `NotE164`, `Invalid` for an unknown action or direction, `DuplicateRule` when a rule covers one of its
+    directions for the number, paused ones included, and `Forbidden` for viewers. A key bound to the identity may
+    add rules to it (architecture.md, 10).
     """
     _require_reach(actor, identity)
-    if action not in ContactRule.Action.values:
-        raise Invalid("A rule's action is 'allow' or 'block'.")
+    _check_words(action=action, direction=direction)
     target = e164(match_target)
     with transaction.atomic():
         identity = lock_reach(identity)
-        existing = ContactRule.objects.filter(identity=identity, match_target=target).first()
-        if existing:
-            raise DuplicateRule(
-                f"A rule for {target} already exists on @{identity.handle}; change or delete that one.",
-                existing_rule_id=existing.id,
-            )
+        _require_free(identity, target, direction)
         rule = ContactRule.objects.create(
             organization_id=identity.organization_id,
             identity=identity,
             action=action,
             match_target=target,
+            direction=direction,
             created_by=actor.frozen(),
         )
         _revise(actor, identity, "rule_created", rule_id=rule.id, after=_frozen(rule), reason=reason)
+    return rule
+
+
+def update_rule(actor: Actor, rule: ContactRule, *, changes: dict[str, str], reason: str = "") -> ContactRule:
+    """Change a rule's `action`, `status` or `direction`; absent ones stay, the id stays.
+
+    Raises `Forbidden` unless the actor is an admin, `Invalid`, `NotFound` when it is gone, and `DuplicateRule` when
+    another rule covers a direction that this one is to cover.
+    """
+    actor.require(Role.ADMIN)
+    _check_words(**changes)
+    with transaction.atomic():
+        rule = _locked(rule)
+        if "direction" in changes:
+            _require_free(rule.identity, rule.match_target, changes["direction"], besides=rule)
+        _change(actor, rule, changes, reason=reason)
+    return rule
+
+
+def set_action_of_side(actor: Actor, rule: ContactRule, *, action: str, side: str, reason: str = "") -> ContactRule:
+    """Change what a rule does in one direction alone; a rule for both is split.
+
+    The rule keeps its id and the named side; a new rule keeps the other side as it was. Raises as `update_rule`
+    does, and `Invalid` when the rule does not cover that side.
+    """
+    actor.require(Role.ADMIN)
+    _check_words(action=action, direction=side)
+    with transaction.atomic():
+        rule = _locked(rule)
+        if rule.direction not in {side, ContactRule.Direction.BOTH} or side == ContactRule.Direction.BOTH:
+            raise Invalid(f"This rule does not cover the {side} side.", loc=["body", "apply_to"])
+        if rule.direction == side or rule.action == action:
+            _change(actor, rule, {"action": action}, reason=reason)
+            return rule
+        _change(actor, rule, {"action": action, "direction": side}, reason=reason)
+        _split_off(actor, rule, reason=reason)
     return rule
 
 
@@ -124,19 +187,33 @@ def delete_rule(actor: Actor, rule: ContactRule, *, reason: str = "") -> None:
             _revise(actor, identity, "rule_deleted", rule_id=rule.id, before=_frozen(rule), reason=reason)
 
 
-def set_filter_mode(actor: Actor, identity: Identity, *, mode: str, reason: str = "") -> Identity:
-    """Flip between blacklist and whitelist; rules stay as they are. Raises `Forbidden` unless an admin."""
+def set_filter_mode(
+    actor: Actor,
+    identity: Identity,
+    *,
+    mode: str,
+    direction: str = ContactRule.Direction.BOTH,
+    reason: str = "",
+) -> Identity:
+    """Flip between blacklist and whitelist, in both directions or one; rules stay as they are.
+
+    Raises `Forbidden` unless the actor is an admin, `Invalid`.
+    """
     actor.require(Role.ADMIN)
     if mode not in Identity.FilterMode.values:
         raise Invalid("A filter mode is 'blacklist' or 'whitelist'.")
+    _check_words(direction=direction)
     with transaction.atomic():
         identity = lock_reach(identity)
-        before = identity.imessage_filter_mode
-        if before != mode:
+        before = _modes(identity)
+        outbound = identity.outbound_filter_mode if direction == ContactRule.Direction.INBOUND else mode
+        if direction != ContactRule.Direction.OUTBOUND:
             identity.imessage_filter_mode = mode
+        identity.imessage_outbound_filter_mode = "" if outbound == identity.imessage_filter_mode else outbound
+        if _modes(identity) != before:
             identity.updated_at = timezone.now()
-            identity.save(update_fields=["imessage_filter_mode", "updated_at"])
-            _revise(actor, identity, "mode_changed", before={"mode": before}, after={"mode": mode}, reason=reason)
+            identity.save(update_fields=["imessage_filter_mode", "imessage_outbound_filter_mode", "updated_at"])
+            _revise(actor, identity, "mode_changed", before=before, after=_modes(identity), reason=reason)
     return identity
 
 
@@ -145,7 +222,10 @@ def lock_reach(identity: Identity) -> Identity:
 
     First of the locks: identity, conversation, message, always in that order (architecture.md, section 7).
     """
-    return Identity.objects.select_for_update(no_key=True).get(pk=identity.pk)
+    locked = _identity_locked.first(key=identity.pk)
+    if locked is None:
+        raise Identity.DoesNotExist()
+    return locked
 
 
 def _require_reach(actor: Actor, identity: Identity) -> None:
@@ -154,6 +234,71 @@ def _require_reach(actor: Actor, identity: Identity) -> None:
             raise Forbidden("This key is bound to another identity.")
     else:
         actor.require(Role.ADMIN)
+
+
+def _check_words(**words: str) -> None:
+    known = {
+        "action": ContactRule.Action.values,
+        "status": ContactRule.Status.values,
+        "direction": ContactRule.Direction.values,
+    }
+    for name, word in words.items():
+        if word not in known.get(name, []):
+            raise Invalid(f"A rule's {name} is one of {', '.join(known.get(name, []))}.")
+
+
+def _require_free(identity: Identity, target: str, direction: str, *, besides: ContactRule | None = None) -> None:
+    rules = ContactRule.objects.covering(direction).filter(identity=identity, match_target=target)
+    existing = (rules.exclude(pk=besides.pk) if besides else rules).first()
+    if existing:
+        raise DuplicateRule(
+            f"A rule for {target} already exists on @{identity.handle}; change or delete that one.",
+            existing_rule_id=existing.id,
+        )
+
+
+def _locked(rule: ContactRule) -> ContactRule:
+    """The rule as it is now, with its identity locked; raises `NotFound` when it was deleted meanwhile."""
+    identity = lock_reach(rule.identity)
+    found = ContactRule.objects.filter(pk=rule.pk).first()
+    if found is None:
+        raise NotFound()
+    found.identity = identity
+    return found
+
+
+def _change(actor: Actor, rule: ContactRule, changes: dict[str, str], *, reason: str) -> None:
+    before = _frozen(rule)
+    for name, word in changes.items():
+        setattr(rule, name, word)
+    if _frozen(rule) != before:
+        rule.updated_at = timezone.now()
+        rule.save(update_fields=[*changes, "updated_at"])
+        facts = {"rule_id": rule.id, "before": before, "after": _frozen(rule)}
+        _revise(actor, rule.identity, "rule_updated", reason=reason, **facts)
+
+
+def _split_off(actor: Actor, rule: ContactRule, *, reason: str) -> None:
+    """The other side of a rule that has just been narrowed to one, still doing what the rule did."""
+    side = ContactRule.Direction
+    other = ContactRule.objects.create(
+        organization_id=rule.organization_id,
+        identity=rule.identity,
+        action=next(action for action in ContactRule.Action.values if action != rule.action),
+        match_target=rule.match_target,
+        status=rule.status,
+        direction=side.OUTBOUND if rule.direction == side.INBOUND else side.INBOUND,
+        created_by=actor.frozen(),
+    )
+    _revise(actor, rule.identity, "rule_created", rule_id=other.id, after=_frozen(other), reason=reason)
+
+
+def _modes(identity: Identity) -> dict[str, str]:
+    """Both modes; that of what goes out only where it differs."""
+    modes = {"mode": identity.imessage_filter_mode}
+    if identity.imessage_outbound_filter_mode:
+        modes["outbound_mode"] = identity.imessage_outbound_filter_mode
+    return modes
 
 
 def _revise(actor: Actor, identity: Identity, change: str, *, reason: str, **facts: Any) -> None:
@@ -167,6 +312,7 @@ def _revise(actor: Actor, identity: Identity, change: str, *, reason: str, **fac
         number=identity.reach_revision,
         change=change,
         mode=identity.imessage_filter_mode,
+        outbound_mode=identity.imessage_outbound_filter_mode,
         actor=actor.frozen(),
         reason=reason,
         **facts,
@@ -179,7 +325,7 @@ def _revise(actor: Actor, identity: Identity, change: str, *, reason: str, **fac
         subject_id=facts.get("rule_id") or identity.id,
         data={
             "revision": identity.reach_revision,
-            "mode": identity.imessage_filter_mode,
+            **_modes(identity),
             "before": facts.get("before"),
             "after": facts.get("after"),
             "reason": reason,
@@ -193,4 +339,5 @@ def _frozen(rule: ContactRule) -> dict[str, str]:
         "match_type": rule.match_type,
         "match_target": rule.match_target,
         "status": rule.status,
+        "direction": rule.direction,
     }

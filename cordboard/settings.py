@@ -54,6 +54,13 @@ CSRF_TRUSTED_ORIGINS = [f"{_base.scheme}://{_base.netloc}"]
 WEB_THREADS = env.int("CORDBOARD_WEB_THREADS", default=8)
 WORKER_CONCURRENCY = env.int("CORDBOARD_WORKER_CONCURRENCY", default=16)
 
+# Dedicated lines that one organization may claim.
+DEDICATED_LINES_PER_ORGANIZATION = env.int("CORDBOARD_DEDICATED_LINES_PER_ORGANIZATION", default=5)
+
+# Whether POST /api/v1/signing-keys with an admin key makes a key for the whole organization, as clients of June 2026
+# expect, or answers 409 and names the route of an identity, as later ones do (contract/inkbox.md section 20, row 2).
+ORGANIZATION_SIGNING_KEYS = env.bool("CORDBOARD_ORGANIZATION_SIGNING_KEYS", default=True)
+
 # --- Applications
 
 INSTALLED_APPS = [
@@ -73,6 +80,7 @@ INSTALLED_APPS = [
     "lines",
     "contactrules",
     "imessage",
+    "webhooks",
     "api",
     "console",
     "allauth",
@@ -140,6 +148,12 @@ PROCRASTINATE_IMPORT_PATHS = ["cordboard.jobs"]
 
 # Seconds after which an unknown outcome is looked up again (contract/lines.md 2.7).
 FIND_SENT_WAITS = [float(wait) for wait in env.list("CORDBOARD_FIND_SENT_WAITS", default=["5", "30", "125"])]
+
+# --- Calls to addresses that tenants name
+
+# Hosts, addresses and networks of the operator's own that tenants may have called, over plain http too.
+INTERNAL_HOSTS = [host.strip() for host in env.list("CORDBOARD_INTERNAL_HOSTS", default=[]) if host.strip()]
+OUTBOUND_PORTS = [int(port) for port in env.list("CORDBOARD_OUTBOUND_PORTS", default=["443"])]
 
 # --- Live pages
 
@@ -222,6 +236,18 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+FILE_UPLOAD_HANDLERS = [
+    "core.uploads.BoundedUploadHandler",
+    "django.core.files.uploadhandler.MemoryFileUploadHandler",
+    "django.core.files.uploadhandler.TemporaryFileUploadHandler",
+]
+
+# --- Media
+
+# Bytes that the files of one organization may take, bytes of one file from a human, days a link stays good.
+MEDIA_QUOTA = env.int("CORDBOARD_MEDIA_QUOTA_MB", default=1024) * 1024**2
+INBOUND_MEDIA_LIMIT = env.int("CORDBOARD_INBOUND_MEDIA_MB", default=25) * 1024**2
+MEDIA_LINK_DAYS = env.int("CORDBOARD_MEDIA_LINK_DAYS", default=7)
 
 # --- Static files, language, logs
 
@@ -231,6 +257,18 @@ STATIC_ROOT = DATA_DIR / "static"
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+    # Any storage of Django's kind; its options are a JSON object.
+    "media": {
+        "BACKEND": env.str("CORDBOARD_MEDIA_STORAGE", default="django.core.files.storage.FileSystemStorage"),
+        "OPTIONS": env.json(
+            "CORDBOARD_MEDIA_STORAGE_OPTIONS",
+            default={
+                "location": str(DATA_DIR / "media"),
+                "file_permissions_mode": 0o600,
+                "directory_permissions_mode": 0o700,
+            },
+        ),
+    },
 }
 LANGUAGE_CODE = "en-us"
 USE_I18N = False

@@ -9,6 +9,7 @@ urlpatterns = [
     path("readyz", health.readyz),
     path("api/", include("api.urls")),
     path("callbacks/", include("lines.urls")),
+    path("media/", include("imessage.urls")),
     path("accounts/", include("allauth.urls")),
     path("admin/", admin.site.urls),
     path("", include("console.urls")),

@@ -45,6 +45,13 @@ class Invalid(DomainError):
     code = "invalid"
 
 
+class TooLarge(DomainError):
+    """There is no room for so much."""
+
+    status = 413
+    code = "too_large"
+
+
 class Conflict(DomainError):
     """The request conflicts with what is stored."""
 

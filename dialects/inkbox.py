@@ -1,6 +1,9 @@
 """Inkbox's words for our canonical shapes and error codes (contract/inkbox.md). Pure functions on plain values."""
 
+import hashlib
+import hmac
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 Shape = Mapping[str, Any]
@@ -30,6 +33,9 @@ SEND_STYLES = frozenset(
     }
 )
 REACTIONS = frozenset({"love", "like", "dislike", "laugh", "emphasize", "question"})
+# A tapback that only newer clients have a word for; on a phone it is this emoji (section 11.3).
+EYES = "eyes"
+EYES_EMOJI = "\N{EYES}"
 ASSIGNMENT_STATUSES = frozenset({"active", "released"})
 FILTER_MODES = frozenset({"blacklist", "whitelist"})
 
@@ -40,7 +46,10 @@ _ERROR_WORDS = {
     "awaiting_inbound": "imessage_awaiting_inbound",
     "idempotency_key_reused": "idempotency_key_reused",
     "idempotency_in_progress": "idempotency_in_progress",
+    "reply_target_not_found": "imessage_reply_target_not_found",
+    "reply_target_unavailable": "imessage_reply_target_unavailable",
 }
+_NUMBER_TYPE = "dedicated_outbound"
 
 
 def error_detail(code: str, message: str, facts: Shape) -> str | dict[str, Any]:
@@ -52,6 +61,23 @@ def error_detail(code: str, message: str, facts: Shape) -> str | dict[str, Any]:
         return {"error": code, "message": message, **_blocked_facts(facts)}
     if code == "duplicate_rule":
         return {"existing_rule_id": str(facts["existing_rule_id"]), "message": message}
+    if code == "line_quota_reached":
+        return {
+            "error": "dedicated_imessage_number_quota_exceeded",
+            "message": message,
+            "number_type": _NUMBER_TYPE,
+            "limit": facts["limit"],
+            "current": facts["current"],
+            "upgrade_url": "",
+            "contact_email": "",
+        }
+    if code == "line_inventory_pending":
+        return {
+            "error": "dedicated_imessage_number_inventory_pending",
+            "message": message,
+            "number_type": _NUMBER_TYPE,
+            "retry_after_seconds": facts["retry_after"],
+        }
     if word := _ERROR_WORDS.get(code):
         return {"error": word, "message": message}
     return message
@@ -88,6 +114,12 @@ def message(shape: Shape) -> dict[str, Any]:
         "is_blocked": shape["is_blocked"],
         "recipients": [_recipient(shape)] if shape["direction"] == "outbound" else None,
         "reactions": [_compact_reaction(tapback) for tapback in shape["tapbacks"]],
+        "sender_number": None,
+        "participants": None,
+        "is_group": False,
+        "reply_to_message_id": None,
+        "thread_id": None,
+        "thread_root_message_id": None,
         "created_at": shape["created_at"],
         "updated_at": shape["updated_at"],
     }
@@ -107,6 +139,28 @@ def reaction(shape: Shape) -> dict[str, Any]:
         "created_at": shape["created_at"],
         "updated_at": shape["updated_at"],
     }
+
+
+def thread(shape: Shape) -> dict[str, Any]:
+    """A page of a thread of inline replies; a message that nobody has answered is a thread of its own (section 19)."""
+    return {
+        "thread_id": shape["root_id"],
+        "conversation_id": shape["conversation_id"],
+        "thread_root_message_id": shape["root_id"],
+        "messages": [message(item) for item in shape["messages"]],
+        "next_cursor": None,
+    }
+
+
+def tapback_of(word: str) -> tuple[str, str]:
+    """Our kind of tapback and its emoji for one of the words that may be sent (section 11.1)."""
+    return ("custom", EYES_EMOJI) if word == EYES else (word, "")
+
+
+def sent_reaction(shape: Shape) -> dict[str, Any]:
+    """The answer to whoever put a tapback: with the word that it used."""
+    shown = reaction(shape)
+    return {**shown, "reaction": EYES, "custom_emoji": None} if shown["custom_emoji"] == EYES_EMOJI else shown
 
 
 def assignment(shape: Shape) -> dict[str, Any]:
@@ -130,6 +184,9 @@ def conversation(shape: Shape) -> dict[str, Any]:
         "assignment_id": shape["connection_id"],
         "assignment_status": shape["connection_status"],
         "remote_number": shape["human"],
+        "participants": [shape["human"]],
+        "is_group": False,
+        "group_creation_status": None,
         "created_at": shape["created_at"],
         "updated_at": shape["updated_at"],
     }
@@ -158,6 +215,7 @@ def contact_rule(shape: Shape) -> dict[str, Any]:
         "match_type": shape["match_type"],
         "match_target": shape["match_target"],
         "status": shape["status"],
+        "direction": shape["direction"],
         "created_at": shape["created_at"],
         "updated_at": shape["updated_at"],
     }
@@ -174,11 +232,16 @@ def identity(shape: Shape) -> dict[str, Any]:
         "email_address": None,
         "status": shape["status"],
         "imessage_enabled": shape["imessage_enabled"],
-        "imessage_filter_mode": shape["imessage_filter_mode"],
+        "imessage_filter_mode": shape["inbound_filter_mode"],
+        "phone_filter_mode": shape["inbound_filter_mode"],
+        "phone_inbound_filter_mode": shape["inbound_filter_mode"],
+        "phone_outbound_filter_mode": shape["outbound_filter_mode"],
         "mailbox": None,
         "phone_number": None,
         "tunnel": None,
         "imessage_number": None,
+        "signing_key_configured": shape["signing_key_configured"],
+        "signing_key_created_at": shape["signing_key_created_at"],
         "created_at": shape["created_at"],
         "updated_at": shape["updated_at"],
     }
@@ -203,9 +266,197 @@ def caller(shape: Shape) -> dict[str, Any]:
     }
 
 
+def api_key(shape: Shape) -> dict[str, Any]:
+    """An API key without its secret (section 5)."""
+    return {
+        "id": shape["id"],
+        "organization_id": shape["organization_id"],
+        "created_by": shape["created_by"] or "",
+        "creator_type": shape["creator_type"] or "",
+        "scoped_identity_id": shape["identity_id"],
+        "label": shape["label"],
+        "description": shape["description"],
+        "status": shape["status"],
+        "last4": shape["last4"],
+        "display_prefix": shape["display_prefix"],
+        "last_used_at": shape["last_used_at"],
+        "expires_at": shape["expires_at"],
+        "revoked_at": shape["revoked_at"],
+        "created_at": shape["created_at"],
+        "updated_at": shape["updated_at"],
+    }
+
+
+def subscription(shape: Shape) -> dict[str, Any]:
+    """A webhook subscription (section 13.1)."""
+    return {
+        "id": shape["id"],
+        "organization_id": shape["organization_id"],
+        "mailbox_id": None,
+        "phone_number_id": None,
+        "agent_identity_id": shape["identity_id"],
+        "owner_identity_id": shape["identity_id"],
+        "url": shape["url"],
+        "event_types": [WEBHOOK_EVENTS[event_type] for event_type in shape["event_types"]],
+        "status": shape["status"],
+        "context_config": shape["context_config"],
+        "has_auth_token": shape["auth_token"] is not None,
+        "auth_token": shape["auth_token"],
+        "created_at": shape["created_at"],
+        "updated_at": shape["updated_at"],
+    }
+
+
+def delivery(shape: Shape) -> dict[str, Any]:
+    """One attempt to deliver an event, which it calls a delivery (section 13.4)."""
+    return {
+        "id": shape["id"],
+        "organization_id": shape["organization_id"],
+        "webhook_subscription_id": shape["subscription_id"],
+        "phone_number_id": None,
+        "event_id": shape["event_id"],
+        "event_type": WEBHOOK_EVENTS[shape["event_type"]],
+        "url": shape["url"],
+        "request_payload": shape["request_body"],
+        "response_status": shape["response_status"],
+        "response_body": shape["response_body"],
+        "error_detail": shape["error_detail"],
+        "duration_ms": shape["duration_ms"],
+        "is_replay": shape["is_replay"],
+        "replayable": shape["unavailable_reason"] is None,
+        "replay_unavailable_reason": shape["unavailable_reason"],
+        "created_at": shape["created_at"],
+    }
+
+
+def signing_key(plaintext: str, *, created_at: str | None) -> dict[str, Any]:
+    """A new signing key, shown once (section 14)."""
+    return {"signing_key": plaintext, "created_at": created_at}
+
+
+def signing_key_status(*, configured: bool, created_at: str | None) -> dict[str, Any]:
+    """Whether a signing key is set up (section 14)."""
+    return {"configured": configured, "created_at": created_at}
+
+
+def webhook_catalog() -> dict[str, Any]:
+    """What can be subscribed to (section 13.3)."""
+    return {
+        "supports_identity_subscriptions": True,
+        "events": [{"event_type": word, "channel": "imessage"} for word in WEBHOOK_EVENTS.values()],
+        "example_signature_headers": {
+            REQUEST_ID_HEADER: "018f3c5e-0000-7000-8000-000000000000",
+            TIMESTAMP_HEADER: "1781000000",
+            SIGNATURE_HEADER: "sha256=" + "0" * 64,
+        },
+    }
+
+
+def number(shape: Shape) -> dict[str, Any]:
+    """A dedicated line (section 19)."""
+    return {
+        "id": shape["id"],
+        "number": shape["address"],
+        "type": _NUMBER_TYPE,
+        "status": "active" if shape["in_service"] else "paused",
+        "agent_identity_id": shape["identity_id"],
+        "agent_handle": shape["handle"],
+    }
+
+
 def triage_number(*, number: str, connect_command: str) -> dict[str, str]:
     """The router's number and what to text to it (section 7)."""
     return {"number": number, "connect_command": connect_command}
+
+
+# --- Webhooks (sections 13 and 15)
+
+# Our catalogue's names in its words.
+WEBHOOK_EVENTS = {
+    "message.received": "imessage.received",
+    "message.sent": "imessage.sent",
+    "message.delivered": "imessage.delivered",
+    "message.delivery_failed": "imessage.delivery_failed",
+    "tapback.received": "imessage.reaction_received",
+}
+_EVENT_TYPES = {word: event_type for event_type, word in WEBHOOK_EVENTS.items()}
+
+REQUEST_ID_HEADER = "X-Inkbox-Request-ID"
+TIMESTAMP_HEADER = "X-Inkbox-Timestamp"
+SIGNATURE_HEADER = "X-Inkbox-Signature"
+
+
+def event_type_of(word: str) -> str | None:
+    """Our name for one of its webhook events; None for an unknown word."""
+    return _EVENT_TYPES.get(word)
+
+
+def webhook_payload(
+    *,
+    event_id: str,
+    event_type: str,
+    at: datetime,
+    order_number: int | None,
+    data: Shape,
+    agent: Shape,
+    context: Shape | None = None,
+) -> dict[str, Any]:
+    """What is posted for an event with frozen `data` about `agent` (`id`, `handle`, `display_name`).
+
+    `sequence`, the order number within the conversation, is ours beside its fields; its clients ignore it.
+    """
+    told = data.get("tapback")
+    return {
+        "id": event_id,
+        "event_type": WEBHOOK_EVENTS[event_type],
+        "timestamp": _milliseconds(at),
+        "sequence": order_number,
+        "data": {
+            "message": None if told else _webhook_message(data["message"]),
+            "reaction": reaction(told) if told else None,
+            "contacts": [],
+            "agent_identities": [
+                {"id": agent["id"], "agent_handle": agent["handle"], "display_name": agent["display_name"]}
+            ],
+            **({"context": dict(context)} if context is not None else {}),
+        },
+    }
+
+
+def webhook_context_item(shape: Shape) -> dict[str, Any]:
+    """An earlier text of the conversation, as `context.texts` holds them (section 15.5)."""
+    return {
+        "id": shape["id"],
+        "channel": shape["service"],
+        "direction": shape["direction"],
+        "text": shape["text"],
+        "text_truncated": False,
+        "created_at": shape["created_at"],
+        "sender": shape["human"] if shape["direction"] == "inbound" else None,
+        "status": shape["status"],
+        "media": {"count": len(shape["media"])} if shape["media"] else None,
+    }
+
+
+def webhook_headers(key: str | None, *, request_id: str, timestamp: int, body: bytes) -> dict[str, str]:
+    """The headers of one request, signed unless there is no key; the key's `whsec_` is not part of the secret."""
+    headers = {REQUEST_ID_HEADER: request_id, TIMESTAMP_HEADER: str(timestamp)}
+    if key is not None:
+        message = f"{request_id}.{timestamp}.".encode() + body
+        digest = hmac.new(key.removeprefix("whsec_").encode(), message, hashlib.sha256).hexdigest()
+        headers[SIGNATURE_HEADER] = f"sha256={digest}"
+    return headers
+
+
+def _webhook_message(shape: Shape) -> dict[str, Any]:
+    """A message as events carry it: without `is_blocked`, since nothing blocked is told."""
+    told = message(shape)
+    del told["is_blocked"]
+    return told
+
+
+def _milliseconds(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _blocked_facts(facts: Shape) -> dict[str, Any]:

@@ -7,8 +7,21 @@ from django.db import connection
 from django.utils import timezone
 
 from core.actor import Actor
+from core.wake import wake
 from events import feed
 from events.models import Event
+
+# Of these somebody outside may want to be told; `webhooks` decides, by a job in the same transaction.
+_TOLD_OUTSIDE = frozenset(
+    {
+        "message.received",
+        "message.sent",
+        "message.delivered",
+        "message.delivery_failed",
+        "tapback.added",
+        "tapback.replaced",
+    }
+)
 
 
 def record(
@@ -21,7 +34,7 @@ def record(
     subject_id: object = "",
     data: dict[str, Any] | None = None,
 ) -> Event:
-    """Store an event and, once the transaction has committed, tell open pages its number.
+    """Store an event and, once the transaction has committed, tell open pages its number and webhooks, if need be.
 
     Must be called inside the transaction that makes the change: an event outside one could tell of
     something that never happened. `data` is frozen: webhooks and history read it, never the rows.
@@ -38,5 +51,7 @@ def record(
         data=data or {},
         at=timezone.now(),
     )
+    if type in _TOLD_OUTSIDE:
+        wake("webhooks.fanout", lock=f"fanout:{conversation_id}", number=event.number)
     feed.publish_after_commit(event.number)
     return event

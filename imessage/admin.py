@@ -11,6 +11,7 @@ from imessage.models import (
     Connection,
     Conversation,
     DeliveryStep,
+    MediaFile,
     Message,
     Part,
     RouterMessage,
@@ -21,7 +22,7 @@ from imessage.models import (
 
 class PartInline(ReadOnlyInline):
     model = Part
-    fields = ("index", "kind", "text", "url", "content_type", "size")
+    fields = ("index", "kind", "text", "url", "media", "content_type", "size")
 
 
 class DeliveryStepInline(ReadOnlyInline):
@@ -140,3 +141,14 @@ class DeliveryStepAdmin(BigTableAdmin):
     list_select_related = ("message",)
     search_fields = ("message__conversation__human__exact",)
     id_fields = ("message_id",)
+
+
+@admin.register(MediaFile)
+class MediaFileAdmin(ReadOnlyAdmin):
+    list_display = ("id", "organization", "source", "state", "content_type", "size", "created_at")
+    list_filter = ("source", "state", "content_type")
+    list_select_related = ("organization",)
+    search_fields = ("sha256",)
+    id_fields = ("id", "organization_id", "identity_id")
+    date_hierarchy = "created_at"
+    ordering = ("-created_at",)

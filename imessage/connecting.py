@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from django.db import transaction
 from django.utils import timezone
 
+from accounts.identities import retire_identity
 from accounts.models import Identity
 from contactrules.models import Decision
-from contactrules.rules import lock_reach, note_decision, verdict
+from contactrules.rules import connecting_verdict, lock_reach, note_decision
 from core import gate
 from core.actor import Actor, Role
 from core.phones import pretty
 from core.texts import cleaned
+from core.wake import wake
 from events.record import record
 from imessage.draining import lock_router_queue, wake_queue, wake_router
 from imessage.errors import ConnectionReleased, NoRouter
@@ -111,6 +113,24 @@ def release(actor: Actor, connection: Connection, *, by: str = "admin") -> Conne
     return connection
 
 
+def delete_identity(actor: Actor, identity: Identity) -> None:
+    """End an identity: its connections are released, its keys revoked, its subscriptions ended by a job.
+
+    Its handle stays taken and what was said stays readable for admins. Raises `Forbidden` unless an admin. Deleting
+    it again changes nothing.
+    """
+    actor.require(Role.ADMIN)
+    with transaction.atomic():
+        identity = lock_reach(identity)
+        if identity.status == Identity.Status.DELETED:
+            return
+        active = Connection.objects.filter(identity=identity, status=Connection.Status.ACTIVE).order_by("id")
+        for connection in active.select_related("identity"):
+            release(actor, connection, by="identity")
+        retire_identity(actor, identity)
+        wake("webhooks.end_subscriptions", identity_id=str(identity.id))
+
+
 def _obey(line: Line, human: str, command: Command) -> tuple[str, str]:
     """What came of the command (for operators) and the answer (for the human)."""
     match command.verb:
@@ -131,7 +151,7 @@ def _connect(human: str, handle: str) -> tuple[str, str]:
     if not identity.is_reachable:
         return "not_enabled", _unknown_agent(handle)
     # The verdict comes before everything that would tell a blocked human that the agent exists.
-    given = verdict(identity, human)
+    given = connecting_verdict(identity, human)
     note_decision(identity, human, given, direction=Decision.Direction.INBOUND, subject=Decision.Subject.CONNECT)
     if not given.allowed:
         return "blocked", _unknown_agent(handle)

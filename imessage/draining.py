@@ -299,7 +299,7 @@ class ConversationQueue:
             return "identity_not_enabled"
         if not message.connection.is_active:
             return "connection_released"
-        given = verdict(conversation.identity, message.human)
+        given = verdict(conversation.identity, message.human, direction=Decision.Direction.OUTBOUND)
         if given.allowed:
             return None
         note_decision(
@@ -313,7 +313,7 @@ class ConversationQueue:
         return "recipient_blocked"
 
     def _head(self, message: Message) -> Head:
-        media = tuple(part.url for part in message.parts.all() if part.kind == Part.Kind.MEDIA)
+        media = tuple(part.link for part in message.parts.all() if part.kind == Part.Kind.MEDIA)
         return Head(
             kind=Dispatch.Kind.MESSAGE,
             id=message.id,

@@ -3,7 +3,7 @@
 from typing import Self
 
 from contactrules.rules import Verdict
-from core.errors import Conflict, DomainError, Forbidden, Invalid, NotFound
+from core.errors import Conflict, DomainError, Forbidden, Invalid, NotFound, TooLarge
 
 
 class NotEnabled(DomainError):
@@ -50,6 +50,18 @@ class CapReached(DomainError):
     code = "cap_reached"
 
 
+class QuotaReached(TooLarge):
+    """The organization's room for media is used up; delete messages with media, or ask for more room."""
+
+    code = "media_quota_reached"
+
+
+class NoSuchMedia(Invalid):
+    """'media_urls' names no media file of this organization; upload it again."""
+
+    code = "no_such_media"
+
+
 class NoRouter(NotFound):
     """No router number is active."""
 
@@ -61,6 +73,18 @@ class NotReactable(DomainError):
 
     status = 400
     code = "not_reactable"
+
+
+class ReplyTargetNotFound(NotFound):
+    """The message to reply to is not in this conversation."""
+
+    code = "reply_target_not_found"
+
+
+class ReplyTargetUnavailable(Conflict):
+    """This server cannot send a native inline reply; with plain_reply_fallback it goes as an ordinary message."""
+
+    code = "reply_target_unavailable"
 
 
 class NoSuchPart(Invalid):

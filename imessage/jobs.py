@@ -1,5 +1,6 @@
 """Jobs of conversations: thin; the rows are the state, a job is only the nudge."""
 
+import threading
 from datetime import timedelta
 from uuid import UUID
 
@@ -9,6 +10,7 @@ from django.utils import timezone
 from procrastinate.contrib.django import app
 
 from core.wake import wake
+from imessage import media
 from imessage.draining import ConversationQueue, RouterQueue, drain, wake_queue, wake_router
 from imessage.models import Conversation, Direction, Message, RouterMessage
 from imessage.receiving import apply_in_order
@@ -16,6 +18,8 @@ from lines.models import Callback, Line
 
 # What should have moved by now and has not is nudged again: the net under every lost wake-up.
 _OVERDUE = timedelta(seconds=10)
+
+_fetching = threading.BoundedSemaphore(4)
 
 
 @app.task(name="imessage.receive")
@@ -48,6 +52,21 @@ def wake_line(line_id: str) -> None:
             wake_queue(conversation_id)
         for human in _owed().filter(line_id=line_id).values_list("human", flat=True).order_by("human").distinct():
             wake_router(UUID(line_id), human)
+
+
+@app.task(name="imessage.fetch_media")
+def fetch_media(file_id: str) -> None:
+    """Fetch a file that a human sent; a few at a time, for their bytes are held in memory."""
+    with _fetching:
+        media.fetch(UUID(file_id))
+
+
+@app.periodic(cron="23 * * * *")
+@app.task(name="imessage.tidy_media", queueing_lock="imessage.tidy_media")
+def tidy_media(timestamp: int) -> None:
+    """Forget files that nothing holds any more, and nudge those whose fetching has gone quiet."""
+    media.forget()
+    media.wake_pending()
 
 
 @app.periodic(cron="* * * * * */5")

@@ -14,7 +14,7 @@ from contactrules.rules import lock_reach, note_decision, verdict
 from core.actor import Actor, Role
 from core.texts import cleaned
 from events.record import record
-from imessage import connecting, receipts, tapbacks
+from imessage import connecting, media, receipts, tapbacks
 from imessage.draining import wake_queue
 from imessage.errors import NoRouter
 from imessage.models import Connection, Conversation, Direction, Message, Part, RouterMessage, Service
@@ -172,7 +172,7 @@ def _receive_text(line: Line, report: TextArrived, *, late: bool) -> None:
         created_at=now,
         updated_at=now,
     )
-    append(conversation, message, _parts(report))
+    append(conversation, message, _parts(report, line=line, identity=identity))
     note_decision(
         identity,
         report.human,
@@ -275,14 +275,10 @@ def _conversation(identity: Identity, connection: Connection) -> Conversation:
     return conversation
 
 
-def _parts(report: TextArrived) -> list[Part]:
+def _parts(report: TextArrived, *, line: Line, identity: Identity) -> list[Part]:
     text = cleaned(report.text)
     parts = [Part(kind=Part.Kind.TEXT, text=text)] if text else []
-    parts += [
-        Part(kind=Part.Kind.MEDIA, url=media.url, content_type=media.content_type, size=media.size)
-        for media in report.media
-    ]
-    return parts
+    return parts + [media.expect(sent, line=line, identity=identity) for sent in report.media]
 
 
 def _hint(line: Line, human: str) -> None:

@@ -68,7 +68,7 @@ def tapback_shape(tapback: Tapback, message: Message) -> dict[str, Any]:
 
 
 def _media_shape(part: Part) -> dict[str, Any]:
-    return {"id": str(part.id), "url": part.url, "content_type": part.content_type or None, "size": part.size}
+    return {"id": str(part.id), "url": part.link, "content_type": part.content_type or None, "size": part.size}
 
 
 def _error_shape(message: Message) -> dict[str, str] | None:

@@ -8,7 +8,7 @@ from django.utils import timezone
 from contactrules.models import Decision
 from contactrules.rules import note_decision, verdict
 from core.actor import Actor
-from core.errors import Invalid
+from core.errors import Forbidden, Invalid
 from events.record import record
 from imessage.errors import NoSuchPart, NotReactable
 from imessage.models import Conversation, Direction, Message, Tapback, TapbackChange, TapbackKind
@@ -16,28 +16,25 @@ from imessage.receipts import require_reachable
 from imessage.shapes import message_shape, tapback_shape
 from lines.direct import direct_call
 
-# What agents may send; any emoji is for humans only (contract/inkbox.md 11.1).
+# What agents may send under its name (contract/inkbox.md 11.1).
 SENDABLE = [kind.value for kind in TapbackKind if kind != TapbackKind.CUSTOM]
 
 
-def send_tapback(actor: Actor, message: Message, *, kind: str, part_index: int = 0) -> Tapback:
+def send_tapback(actor: Actor, message: Message, *, kind: str, emoji: str = "", part_index: int = 0) -> Tapback:
     """Put the agent's tapback on a message part; it replaces the agent's earlier one there.
 
-    The same one again changes nothing. Raises `Invalid`, `NoSuchPart`, `NotReactable`, `NotEnabled`,
-    `ConnectionReleased`, `RecipientBlocked`, `Upstream` (nothing recorded, safe to repeat).
+    `emoji` goes with the kind `custom` alone. The same one again changes nothing. Raises `Invalid`, `NoSuchPart`,
+    `NotReactable`, `NotEnabled`, `ConnectionReleased`, `RecipientBlocked`, `Upstream` (nothing recorded).
     """
-    if kind not in SENDABLE:
+    if kind not in SENDABLE and not (kind == TapbackKind.CUSTOM and emoji):
         raise Invalid(f"'reaction' must be one of {', '.join(SENDABLE)}.")
-    conversation = Conversation.objects.select_related("identity", "connection__line__account").get(
-        pk=message.conversation_id
-    )
-    require_reachable(conversation, subject=Decision.Subject.TAPBACK)
+    conversation = _reachable(message)
     if not 0 <= part_index < max(1, message.parts.count()):
         raise NoSuchPart(f"The message has no part {part_index}.")
     if not message.provider_handle:
         raise NotReactable("This message has not left yet; a tapback needs a message that is on the phone.")
     current = _live(message, part_index, Direction.OUTBOUND)
-    if current and current.kind == kind:
+    if current and (current.kind, current.emoji) == (kind, emoji):
         return current
     with direct_call(message.line) as (driver, account):
         driver.tapback(
@@ -46,15 +43,52 @@ def send_tapback(actor: Actor, message: Message, *, kind: str, part_index: int =
             handle=message.provider_handle,
             part=part_index,
             kind=kind,
-            emoji="",
+            emoji=emoji,
             remove=False,
         )
     with transaction.atomic():
         Message.objects.select_for_update(no_key=True).get(pk=message.pk)
         action = _action_of(_live(message, part_index, Direction.OUTBOUND), removed=False)
-        tapback = _put(actor, message, conversation, Direction.OUTBOUND, kind=kind, emoji="", part_index=part_index)
-        _change(message, tapback, action, Direction.OUTBOUND, kind=kind, emoji="", part_index=part_index)
+        tapback = _put(actor, message, conversation, Direction.OUTBOUND, kind=kind, emoji=emoji, part_index=part_index)
+        _change(message, tapback, action, Direction.OUTBOUND, kind=kind, emoji=emoji, part_index=part_index)
     return tapback
+
+
+def take_back_tapback(actor: Actor, tapback: Tapback) -> None:
+    """Remove the agent's own tapback from the phone; one that is gone already is left alone, without any call.
+
+    Raises `Forbidden` for a human's, and as `send_tapback` does; when the provider fails it stays live.
+    """
+    if tapback.direction != Direction.OUTBOUND:
+        raise Forbidden("Only its sender can take back a tapback.")
+    if tapback.ended_at:
+        return
+    message = Message.objects.select_related("line__account").get(pk=tapback.message_id)
+    _reachable(message)
+    with direct_call(message.line) as (driver, account):
+        driver.tapback(
+            account,
+            line=message.line.address,
+            handle=message.provider_handle,
+            part=tapback.part_index,
+            kind=tapback.kind,
+            emoji=tapback.emoji,
+            remove=True,
+        )
+    with transaction.atomic():
+        Message.objects.select_for_update(no_key=True).get(pk=message.pk)
+        current = Tapback.objects.live().filter(pk=tapback.pk).first()
+        if current:
+            _end(actor, message, current, current.part_index)
+            _change(
+                message,
+                current,
+                TapbackChange.Action.REMOVE,
+                Direction.OUTBOUND,
+                kind=current.kind,
+                emoji=current.emoji,
+                part_index=current.part_index,
+            )
 
 
 def receive_tapback(
@@ -109,6 +143,15 @@ def receive_tapback(
         part_index=part_index,
     )
     TapbackChange.objects.filter(pk=change.pk).update(tapback_id=tapback.id)
+
+
+def _reachable(message: Message) -> Conversation:
+    """The message's conversation, whose human the agent may act on now."""
+    conversation = Conversation.objects.select_related("identity", "connection__line__account").get(
+        pk=message.conversation_id
+    )
+    require_reachable(conversation, subject=Decision.Subject.TAPBACK)
+    return conversation
 
 
 def _action_of(current: Tapback | None, *, removed: bool) -> str:

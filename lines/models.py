@@ -9,7 +9,8 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from accounts.models import Identity
+from accounts.models import Identity, Organization
+from core.actor import Actor, Role
 from core.ids import uuid7
 
 # A released pair stays reserved so long: providers call a contact new again after 30 days (contract/lines.md 6.2).
@@ -50,6 +51,18 @@ class LineQuerySet(models.QuerySet["Line"]):
     def routers(self) -> Self:
         return self.in_service().filter(kind=Line.Kind.ROUTER)
 
+    def visible_to(self, actor: Actor) -> Self:
+        """Dedicated lines of the actor's organization; shared lines are hidden from every tenant."""
+        if actor.role is Role.OPERATOR:
+            return self
+        rows = self.filter(kind=Line.Kind.DEDICATED, organization_id=actor.organization_id)
+        rows = rows.exclude(wanted=Line.Wanted.RETIRED)
+        return rows.filter(routes__identity_id=actor.identity_id, routes__held_until=None) if actor.is_agent else rows
+
+    def claimable(self) -> Self:
+        """Dedicated lines in service that nobody owns."""
+        return self.in_service().filter(kind=Line.Kind.DEDICATED, organization=None, routes=None)
+
 
 class Line(models.Model):
     """One address that a provider can send from."""
@@ -79,6 +92,14 @@ class Line(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     account = models.ForeignKey(ProviderAccount, on_delete=models.PROTECT, related_name="lines")
+    organization = models.ForeignKey(
+        Organization,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="lines",
+        help_text="Whose dedicated line it is; null while nobody has claimed it, and on shared lines.",
+    )
     address = models.CharField(max_length=100, unique=True, help_text="E.164, or an Apple ID e-mail.")
     kind = models.CharField(max_length=10, choices=Kind, default=Kind.POOL)
     wanted = models.CharField(max_length=15, choices=Wanted, default=Wanted.PROVISIONING)
@@ -92,6 +113,11 @@ class Line(models.Model):
     objects = LineQuerySet.as_manager()
 
     class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(organization=None) | Q(kind="dedicated"), name="line_owned_only_dedicated"
+            )
+        ]
         indexes = [models.Index(fields=["kind", "wanted", "seen"], name="line_pick")]
 
     def __str__(self) -> str:

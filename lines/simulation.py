@@ -28,6 +28,12 @@ def add_line(number: str, *, kind: str) -> None:
     _call("PUT", f"/control/lines/{quote(number)}", json={"kind": kind})
 
 
+def add_file(content: bytes, *, content_type: str) -> str:
+    """Put a file on the network, to be sent with a human's text; its URL."""
+    headers = {"Content-Type": content_type}
+    return str(_call("POST", "/control/media", content=content, headers=headers, timeout=60)["url"])
+
+
 def text(human: str, *, to: str, text: str, media: list[str] | None = None) -> dict[str, Any]:
     """The human texts a line; the bubble as it stands in their thread."""
     return _call("POST", f"/control/handsets/{quote(human)}/texts", json={"to": to, "text": text, "media": media or []})
@@ -69,14 +75,16 @@ def wait(human: str, *, after: int | None, seconds: float) -> dict[str, Any]:
     return _call("GET", f"/control/handsets/{quote(human)}/wait", params=params, timeout=seconds + 10)
 
 
-def _call(method: str, path: str, *, timeout: float = 10, **request: Any) -> dict[str, Any]:
+def _call(
+    method: str, path: str, *, timeout: float = 10, headers: dict[str, str] | None = None, **request: Any
+) -> dict[str, Any]:
     if not settings.SIMULATOR_URL:
         raise SimulatorAway("No simulated phone network is set up for this data folder; start it with bin/run.")
     try:
         response = _client().request(
             method,
             settings.SIMULATOR_URL + path,
-            headers={"Authorization": f"Bearer {settings.SIMULATOR_CONTROL_TOKEN}"},
+            headers={"Authorization": f"Bearer {settings.SIMULATOR_CONTROL_TOKEN}", **(headers or {})},
             timeout=timeout,
             **request,
         )

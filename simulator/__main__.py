@@ -15,6 +15,7 @@ from simulator.callbacks import Callbacks
 from simulator.http import application
 from simulator.journal import Journal, JournalError
 from simulator.network import Network
+from simulator.shelf import Shelf
 
 PROVIDER_TOKEN = "SIMULATOR_PROVIDER_TOKEN"  # noqa: S105
 CONTROL_TOKEN = "SIMULATOR_CONTROL_TOKEN"  # noqa: S105
@@ -42,7 +43,11 @@ async def run(options: argparse.Namespace) -> None:
     writing = asyncio.create_task(journal.write())
     callbacks = Callbacks(network)
     await callbacks.start()
-    app = application(network, callbacks, provider_token=options.provider_token, control_token=options.control_token)
+    shelf = Shelf(options.data / "media", network)
+    await shelf.start()
+    app = application(
+        network, callbacks, shelf, provider_token=options.provider_token, control_token=options.control_token
+    )
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=GRACE)
     try:
         await _serve(runner, options.host, options.port)
@@ -52,6 +57,7 @@ async def run(options: argparse.Namespace) -> None:
             network.end_waits()
             await runner.cleanup()
     finally:
+        await shelf.stop()
         await callbacks.stop()
         journal.close()
     await writing

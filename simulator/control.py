@@ -7,10 +7,11 @@ from aiohttp import web
 
 from simulator.callbacks import Callbacks
 from simulator.faults import read_patch
-from simulator.handsets import SERVICES, Text
+from simulator.handsets import SERVICES, Media, Text
 from simulator.journal import Record
 from simulator.network import Network
 from simulator.parsing import body_of, number_in_path, query_of
+from simulator.shelf import Shelf
 
 LONGEST_POLL = 60.0
 
@@ -18,10 +19,11 @@ LONGEST_POLL = 60.0
 class ControlApi:
     """One method per endpoint: parse, one deed, present."""
 
-    def __init__(self, network: Network, callbacks: Callbacks) -> None:
+    def __init__(self, network: Network, callbacks: Callbacks, shelf: Shelf) -> None:
         self._network = network
         self._memory = network.memory
         self._callbacks = callbacks
+        self._shelf = shelf
 
     def routes(self) -> list[web.RouteDef]:
         """Every endpoint under /control."""
@@ -30,6 +32,7 @@ class ControlApi:
             web.put("/control/lines/{number}", self.set_line),
             web.put("/control/lines/{number}/faults", self.set_faults),
             web.get("/control/lines/{number}/faults", self.faults),
+            web.post("/control/media", self.add_file),
             web.get("/control/handsets", self.handsets),
             web.post(f"{handset}/texts", self.text),
             web.post(f"{handset}/tapbacks", self.tapback),
@@ -61,10 +64,16 @@ class ControlApi:
         """Every handset that was ever used."""
         return web.json_response({"handsets": [handset.summary() for handset in self._memory.handsets.values()]})
 
+    async def add_file(self, request: web.Request) -> web.Response:
+        """Put a file on the network; its URL may then be sent with a handset's text."""
+        file = await self._shelf.put(request.content.iter_any(), content_type=request.content_type)
+        url = f"{request.url.origin()}/v1/media/{file['id']}"
+        return web.json_response({**file, "url": url}, status=201)
+
     async def text(self, request: web.Request) -> web.Response:
         """The human texts a line."""
         body = await body_of(request)
-        media = body.media()
+        media = [self._known(medium) for medium in body.media()]
         text = self._network.text_a_line(
             number_in_path(request),
             body.number("to"),
@@ -124,6 +133,11 @@ class ControlApi:
         reached = happened[-1][0] if len(happened) == limit else max(after, self._network.journal.cursor)
         shown = [_shown(cursor, happening, self._memory.texts) for cursor, happening in happened]
         return web.json_response({"events": shown, "next": reached})
+
+    def _known(self, medium: Media) -> Media:
+        """A medium with what the network knows of its own files."""
+        file = self._memory.files.get(medium["url"].rpartition("/v1/media/")[2])
+        return {**medium, "content_type": file["content_type"], "size": file["size"]} if file else medium
 
     async def journal(self, request: web.Request) -> web.Response:
         """The journal's lines as written, each with its cursor; the callback secret is left out."""

@@ -12,6 +12,7 @@ from simulator.control import ControlApi
 from simulator.network import Network
 from simulator.provider import ProviderApi
 from simulator.refusals import Refusal
+from simulator.shelf import Shelf
 
 logger = logging.getLogger(__name__)
 
@@ -21,14 +22,16 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _CODES = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
 
 
-def application(network: Network, callbacks: Callbacks, *, provider_token: str, control_token: str) -> web.Application:
+def application(
+    network: Network, callbacks: Callbacks, shelf: Shelf, *, provider_token: str, control_token: str
+) -> web.Application:
     """The whole application: /v1 for the provider token, /control for the control token, /healthz for anyone."""
     tokens = {"/v1/": provider_token, "/control/": control_token}
     app = web.Application(
         middlewares=[_one_error_shape, _bearer(tokens), _settled(network)], client_max_size=LARGEST_BODY
     )
-    app.add_routes(ProviderApi(network, callbacks).routes())
-    app.add_routes(ControlApi(network, callbacks).routes())
+    app.add_routes(ProviderApi(network, callbacks, shelf).routes())
+    app.add_routes(ControlApi(network, callbacks, shelf).routes())
     app.add_routes([web.get("/healthz", _healthz)])
     return app
 

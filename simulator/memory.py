@@ -50,6 +50,7 @@ class Memory:
         # Callbacks not yet taken by the receiver: event id -> (journal cursor, event), oldest first.
         self.pending: dict[str, tuple[int, Event]] = {}
         self.callback: dict[str, str] | None = None
+        self.files: dict[str, dict[str, Any]] = {}
         self.waiting: defaultdict[str, list[Text]] = defaultdict(list)
         self._keys: dict[tuple[str, str], Text] = {}
         self._by_line: defaultdict[str, list[Text]] = defaultdict(list)
@@ -121,6 +122,21 @@ class Memory:
 
     def _set_service(self, cursor: int, record: Record) -> None:
         self._handset(record["human"]).service = record["service"]
+
+    def _keep_file(self, cursor: int, record: Record) -> None:
+        facts = {name: record[name] for name in ("content_type", "size", "sha256")}
+        self.files[record["file"]] = {"id": record["file"], **facts}
+
+    def _media_fetched(self, cursor: int, record: Record) -> None:
+        text = self.texts[record["message_id"]]
+        # A new list: the old one is part of a journaled record.
+        text.media = [
+            {**medium, **record["facts"]} if index == record["index"] else medium
+            for index, medium in enumerate(text.media)
+        ]
+
+    def _nothing(self, cursor: int, record: Record) -> None:
+        """A line that is only read by people."""
 
     def _register_callback(self, cursor: int, record: Record) -> None:
         self.callback = {"url": record["url"], "secret": record["secret"], "registered_at": record["at"]}
@@ -252,6 +268,9 @@ _APPLY = {
     "faults": Memory._set_faults,
     "fault_drawn": Memory._draw_fault,
     "service": Memory._set_service,
+    "file": Memory._keep_file,
+    "media_fetched": Memory._media_fetched,
+    "media_missed": Memory._nothing,
     "callback": Memory._register_callback,
     "callback_taken": Memory._settle_callback,
     "callback_given_up": Memory._settle_callback,

@@ -96,6 +96,16 @@ class Network:
         kind = "callback_taken" if taken else "callback_given_up"
         self._commit({"type": kind, "event": event_id, "attempts": attempts})
 
+    def keep_file(self, file_id: str, *, content_type: str, size: int, sha256: str) -> dict[str, Any]:
+        """A file is on the shelf: its facts."""
+        self._commit({"type": "file", "file": file_id, "content_type": content_type, "size": size, "sha256": sha256})
+        return self.memory.files[file_id]
+
+    def note_fetched(self, text_id: str, index: int, facts: dict[str, Any] | None, *, problem: str = "") -> None:
+        """What came of fetching a medium that an agent sent: its facts, or why there are none."""
+        kind = "media_fetched" if facts else "media_missed"
+        self._commit({"type": kind, "message_id": text_id, "index": index, "facts": facts, "problem": problem})
+
     # What the agent's side does.
 
     def send(self, order: Order) -> tuple[Text, bool]:

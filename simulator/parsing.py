@@ -202,7 +202,7 @@ def web_url(value: Any, *, name: str) -> str:
 
 def _medium(url: str) -> Media:
     guessed = mimetypes.guess_type(urlsplit(url).path)[0]
-    # The network fetches nothing, so it cannot know the size.
+    # Until it has been fetched nobody knows more.
     return {"url": url, "content_type": guessed or "application/octet-stream", "size": None}
 
 

@@ -10,6 +10,7 @@ from simulator.handsets import OFF, Text
 from simulator.network import Network, Order
 from simulator.parsing import body_of, e164, number_in_path, query_of, web_url
 from simulator.refusals import Refusal, invalid
+from simulator.shelf import Shelf
 
 SERVICES_ASKED = ("imessage", "auto", "sms")
 
@@ -17,10 +18,11 @@ SERVICES_ASKED = ("imessage", "auto", "sms")
 class ProviderApi:
     """One method per endpoint: parse, one deed, present."""
 
-    def __init__(self, network: Network, callbacks: Callbacks) -> None:
+    def __init__(self, network: Network, callbacks: Callbacks, shelf: Shelf) -> None:
         self._network = network
         self._memory = network.memory
         self._callbacks = callbacks
+        self._shelf = shelf
 
     def routes(self) -> list[web.RouteDef]:
         """Every endpoint under /v1."""
@@ -29,6 +31,7 @@ class ProviderApi:
             web.get("/v1/messages", self.messages),
             web.get("/v1/messages/{id}", self.message),
             web.post("/v1/messages/{id}/tapbacks", self.tapback),
+            web.get("/v1/media/{id}", self.file),
             web.post("/v1/threads/typing", self.typing),
             web.post("/v1/threads/read", self.read),
             web.get("/v1/lines", self.lines),
@@ -48,6 +51,7 @@ class ProviderApi:
         text, is_new = self._network.send(order)
         if not is_new:
             return web.json_response(text.answer)
+        self._shelf.fetch(text)
         return await self._answer_sent(request, text)
 
     async def _abandoned(self, request: web.Request, line: str) -> bool:
@@ -90,6 +94,12 @@ class ProviderApi:
         remove = body.choice("action", ("add", "remove")) == "remove"
         text = self._network.tap_from_line(request.match_info["id"], body.tapback(), remove=remove)
         return web.json_response({"message_id": text.id, "tapbacks": list(text.tapbacks.values())})
+
+    async def file(self, request: web.Request) -> web.FileResponse:
+        """A file that a human sent."""
+        file_id = request.match_info["id"]
+        path = self._shelf.path(file_id)
+        return web.FileResponse(path, headers={"Content-Type": self._memory.files[file_id]["content_type"]})
 
     async def typing(self, request: web.Request) -> web.Response:
         """Show or hide the line's typing bubble."""

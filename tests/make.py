@@ -4,7 +4,7 @@ Rows are written directly, counters and routes included, so that a test of one d
 """
 
 import itertools
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.utils import timezone
@@ -14,7 +14,7 @@ from accounts.models import Identity, Membership, Organization, User
 from contactrules.models import ContactRule
 from core import secrets
 from core.actor import Actor, Role
-from imessage.models import Connection, Conversation, Message, Part, Tapback
+from imessage.models import Connection, Conversation, MediaFile, Message, Part, Tapback
 from lines.models import Line, ProviderAccount, Route
 
 HUMAN = "+15555550123"
@@ -176,6 +176,23 @@ def make_media(message: Message, url: str = "https://files.example.com/cat.png",
         kind=Part.Kind.MEDIA,
         url=url,
         **{"content_type": "image/png", "size": 1234, **fields},
+    )
+
+
+def make_file(organization: Organization, identity: Identity | None = None, **fields: Any) -> MediaFile:
+    """A stored upload, without its bytes."""
+    return MediaFile.objects.create(
+        organization=organization,
+        identity=identity,
+        **{
+            "source": MediaFile.Source.UPLOAD,
+            "state": MediaFile.State.STORED,
+            "content_type": "image/png",
+            "size": 8,
+            "path": f"tests/{next(_names)}",
+            "expires_at": timezone.now() + timedelta(days=1),
+            **fields,
+        },
     )
 
 

@@ -1,34 +1,34 @@
 """Conversations and connections, read receipts and typing (contract/inkbox.md, section 10)."""
 
-from typing import Any
 from uuid import UUID
 
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from ninja import Query, Router
-from pydantic import BaseModel
 
 from accounts.models import Identity
 from api.auth import actor_of
-from api.inkbox.finding import conversation_with, id_in_path, narrowing_identity
-from api.parsing import Body, Page, QueryBool
+from api.inkbox.answers import Assignment, ConversationSummary, MarkedRead, Typing, answers
+from api.inkbox.answers import Conversation as ConversationAnswer
+from api.inkbox.finding import Owner, active_connection_with, conversation_with, id_in_path, narrowing_identity
+from api.moments import Span
+from api.parsing import Body, Page, QueryBool, respond
 from api.shapes import Seen, connection_shape, conversation_shape, conversation_summary_shape
-from core.actor import Actor
+from core.actor import Actor, Role
 from core.errors import NotFound
 from dialects import inkbox
+from imessage.connecting import release
+from imessage.errors import ConnectionReleased
 from imessage.models import Connection, Conversation
 from imessage.receipts import mark_read, send_typing
 
-router = Router()
+router = Router(tags=["Conversations"])
 
 
-class Owner(BaseModel):
-    agent_identity_id: UUID | None = None
-
-
-class ConversationFilter(Page):
+class ConversationFilter(Span, Page):
     agent_identity_id: UUID | None = None
     is_blocked: QueryBool | None = None
+    include_groups: QueryBool = False
 
 
 class ConnectionFilter(Page):
@@ -39,29 +39,29 @@ class Named(Body):
     conversation_id: UUID
 
 
-@router.get("/conversations")
-def list_conversations(request: HttpRequest, query: Query[ConversationFilter]) -> list[dict[str, Any]]:
+@router.get("/conversations", response=answers(200, list[ConversationSummary], 403, 404))
+def list_conversations(request: HttpRequest, query: Query[ConversationFilter]) -> HttpResponse:
     """Conversations with previews and counters over the messages looked at, the latest first."""
     actor = actor_of(request)
     identity = narrowing_identity(actor, query.agent_identity_id)
     if actor.is_agent and query.is_blocked:
-        return []
+        return respond([])
     seen = _seen(actor, query.is_blocked)
-    page = _latest_first(actor, identity, seen)[query.offset : query.offset + query.limit]
-    return [inkbox.conversation_summary(conversation_summary_shape(conversation, seen)) for conversation in page]
+    rows = _latest_first(actor, identity, seen).filter(**query.conditions())
+    page = rows[query.offset : query.offset + query.limit]
+    return respond([inkbox.conversation_summary(conversation_summary_shape(found, seen)) for found in page])
 
 
-@router.get("/conversations/{conversation_id}")
-def get_conversation(request: HttpRequest, conversation_id: str, query: Query[Owner]) -> dict[str, Any]:
+@router.get("/conversations/{conversation_id}", response=answers(200, ConversationAnswer, 404))
+def get_conversation(request: HttpRequest, conversation_id: str, query: Query[Owner]) -> HttpResponse:
     """One conversation; naming an identity asserts that it is the owner."""
     conversation = conversation_with(actor_of(request), id_in_path(conversation_id))
-    if query.agent_identity_id not in {None, conversation.identity_id}:
-        raise NotFound()
-    return inkbox.conversation(conversation_shape(conversation))
+    query.require(conversation.identity_id)
+    return respond(inkbox.conversation(conversation_shape(conversation)))
 
 
-@router.get("/assignments")
-def list_assignments(request: HttpRequest, query: Query[ConnectionFilter]) -> list[dict[str, Any]]:
+@router.get("/assignments", response=answers(200, list[Assignment], 403, 404))
+def list_assignments(request: HttpRequest, query: Query[ConnectionFilter]) -> HttpResponse:
     """Who is connected now, the newest first."""
     actor = actor_of(request)
     identity = narrowing_identity(actor, query.agent_identity_id)
@@ -69,23 +69,36 @@ def list_assignments(request: HttpRequest, query: Query[ConnectionFilter]) -> li
     if identity:
         rows = rows.filter(identity=identity)
     page = rows.order_by("-created_at", "-id")[query.offset : query.offset + query.limit]
-    return [inkbox.assignment(connection_shape(connection)) for connection in page]
+    return respond([inkbox.assignment(connection_shape(connection)) for connection in page])
 
 
-@router.post("/mark-read")
-def mark_conversation_read(request: HttpRequest, body: Named) -> dict[str, Any]:
+@router.delete("/assignments/{assignment_id}", response=answers(204, None, 403, 404))
+def release_assignment(request: HttpRequest, assignment_id: str) -> HttpResponse:
+    """End a connection; admin keys only. The human is not told and may connect again through the router."""
+    actor = actor_of(request)
+    actor.require(Role.ADMIN)
+    connection = active_connection_with(actor, id_in_path(assignment_id))
+    try:
+        release(actor, connection)
+    except ConnectionReleased as ended:
+        raise NotFound() from ended
+    return HttpResponse(status=204)
+
+
+@router.post("/mark-read", response=answers(200, MarkedRead, 403, 404, 409, 502))
+def mark_conversation_read(request: HttpRequest, body: Named) -> HttpResponse:
     """Send a read receipt and mark the human's messages read."""
     actor = actor_of(request)
     conversation = conversation_with(actor, body.conversation_id)
-    return {"conversation_id": str(conversation.id), "updated_count": mark_read(actor, conversation)}
+    return respond({"conversation_id": str(conversation.id), "updated_count": mark_read(actor, conversation)})
 
 
-@router.post("/typing")
-def typing(request: HttpRequest, body: Named) -> dict[str, Any]:
+@router.post("/typing", response=answers(200, Typing, 403, 404, 409, 502))
+def typing(request: HttpRequest, body: Named) -> HttpResponse:
     """Show the typing bubble on the human's phone; it ends by itself."""
     actor = actor_of(request)
     send_typing(actor, conversation_with(actor, body.conversation_id))
-    return {"status": "sent"}
+    return respond({"status": "sent"})
 
 
 def _seen(actor: Actor, is_blocked: bool | None) -> Seen:

@@ -3,15 +3,33 @@
 from typing import TypeVar
 from uuid import UUID
 
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from pydantic import BaseModel
+
 from accounts.identities import BadHandle, normal_handle
 from accounts.models import Identity
+from api.auth import actor_of, key_of
 from contactrules.models import ContactRule
-from core.actor import Actor
+from core.actor import Actor, Role
+from core.compiled import Compiled
 from core.errors import Forbidden, NotFound
 from imessage.errors import NotEnabled
-from imessage.models import Conversation, Message
+from imessage.models import Connection, Conversation, Message, Tapback
+from webhooks.models import Attempt, Subscription
 
 Row = TypeVar("Row")
+
+
+class Owner(BaseModel):
+    """The identity that a request says is the owner of what it names."""
+
+    agent_identity_id: UUID | None = None
+
+    def require(self, identity_id: UUID) -> None:
+        """Raise `NotFound` when another identity is the owner."""
+        if self.agent_identity_id not in {None, identity_id}:
+            raise NotFound()
 
 
 def identity_named(actor: Actor, handle: str) -> Identity:
@@ -22,6 +40,15 @@ def identity_named(actor: Actor, handle: str) -> Identity:
         raise NotFound() from odd
     identity: Identity | None = Identity.objects.visible_to(actor).live().filter(handle=name).first()
     return _found(identity)
+
+
+def owned_identity(request: HttpRequest, handle: str) -> tuple[Actor, Identity]:
+    """Who asks, and the identity named; a bound key may name only its own, else `Forbidden`. Raises `NotFound`."""
+    actor = actor_of(request)
+    own = key_of(request).identity
+    if own and handle.removeprefix("@").lower() != own.handle:
+        raise Forbidden("This key is bound to another identity.")
+    return actor, identity_named(actor, handle)
 
 
 def identity_with(actor: Actor, identity_id: UUID) -> Identity:
@@ -51,11 +78,28 @@ def conversation_with(actor: Actor, conversation_id: UUID) -> Conversation:
 
     To an agent a conversation that holds only blocked messages does not exist.
     """
-    rows = Conversation.objects.visible_to(actor).select_related("connection", "identity")
     if actor.is_agent:
-        rows = rows.filter(visible_total__gt=0)
-    conversation: Conversation | None = rows.filter(pk=conversation_id).first()
-    return _found(conversation)
+        return _found(
+            _agents_conversation.first(
+                organization_id=actor.organization_id, identity_id=actor.identity_id, key=conversation_id
+            )
+        )
+    return _found(_conversations(actor).filter(pk=conversation_id).first())
+
+
+def _conversations(actor: Actor) -> QuerySet[Conversation]:
+    rows = Conversation.objects.visible_to(actor).select_related("connection", "identity")
+    return rows.filter(visible_total__gt=0) if actor.is_agent else rows
+
+
+_agents_conversation = Compiled(
+    lambda organization_id, identity_id, key: _conversations(
+        Actor(Role.AGENT, "api_key", "", "", organization_id=organization_id, identity_id=identity_id)
+    ).filter(pk=key),
+    organization_id=UUID(int=1),
+    identity_id=UUID(int=2),
+    key=UUID(int=3),
+)
 
 
 def message_with(actor: Actor, message_id: UUID) -> Message:
@@ -63,6 +107,33 @@ def message_with(actor: Actor, message_id: UUID) -> Message:
     rows = Message.objects.visible_to(actor).select_related("conversation")
     message: Message | None = rows.filter(pk=message_id).first()
     return _found(message)
+
+
+def tapback_with(actor: Actor, tapback_id: UUID) -> Tapback:
+    """The tapback, live or gone; raises `NotFound`."""
+    tapback: Tapback | None = Tapback.objects.visible_to(actor).filter(pk=tapback_id).first()
+    return _found(tapback)
+
+
+def active_connection_with(actor: Actor, connection_id: UUID) -> Connection:
+    """The connection with its identity; raises `NotFound` for one that has ended, too."""
+    rows = Connection.objects.visible_to(actor).filter(status=Connection.Status.ACTIVE).select_related("identity")
+    connection: Connection | None = rows.filter(pk=connection_id).first()
+    return _found(connection)
+
+
+def subscription_with(actor: Actor, subscription_id: UUID) -> Subscription:
+    """The subscription with its identity; raises `NotFound` for a deleted one, too."""
+    rows = Subscription.objects.visible_to(actor).kept().select_related("identity")
+    subscription: Subscription | None = rows.filter(pk=subscription_id).first()
+    return _found(subscription)
+
+
+def attempt_with(actor: Actor, attempt_id: UUID) -> Attempt:
+    """The attempt with its delivery and subscription; raises `NotFound`."""
+    rows = Attempt.objects.visible_to(actor).select_related("delivery", "subscription")
+    attempt: Attempt | None = rows.filter(pk=attempt_id).first()
+    return _found(attempt)
 
 
 def rule_with(actor: Actor, identity: Identity, rule_id: UUID) -> ContactRule:

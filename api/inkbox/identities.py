@@ -1,41 +1,57 @@
 """Agent identities (contract/inkbox.md, section 6)."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from ninja import Router
-from pydantic import AfterValidator, Field, StrictBool
+from pydantic import AfterValidator, Field, StrictBool, model_validator
 from pydantic_core import PydanticCustomError
 
 from accounts.identities import create_identity, normal_handle, update_identity
 from accounts.models import Identity
 from api.auth import actor_of, key_of
+from api.idempotency import IDEMPOTENT, Answer, create_once
+from api.inkbox.answers import Identity as IdentityAnswer
+from api.inkbox.answers import answers
 from api.inkbox.finding import identity_named
 from api.parsing import Body, respond, said_by
 from api.shapes import identity_shape
 from contactrules.rules import set_filter_mode
-from core.actor import Actor, Role
+from core.actor import Actor
 from core.errors import Invalid
 from core.texts import storable
 from dialects import inkbox
+from imessage.connecting import delete_identity
+from webhooks.signing import key_status, key_statuses
 
-router = Router()
+router = Router(tags=["Identities"])
+
+SELF = "self"
 
 
 def _refuse_claim(asked: bool | None) -> None:
     if asked:
         raise PydanticCustomError(
-            "not_supported", "This server has no dedicated lines to claim; leave claim_imessage_number out."
+            "not_supported", "Dedicated lines carry no conversations here yet; leave claim_imessage_number out."
         )
 
 
 def _refuse_line(line_id: object) -> None:
     if line_id is not None:
         raise PydanticCustomError(
-            "not_supported", "This server has no dedicated lines; pass null as imessage_number_id."
+            "not_supported", "Dedicated lines carry no conversations here yet; pass null as imessage_number_id."
         )
 
+
+# The filter modes that a client may name, and the direction each is for: numbers share one policy (12.3).
+_MODES = {
+    "imessage_filter_mode": "both",
+    "phone_filter_mode": "both",
+    "phone_inbound_filter_mode": "inbound",
+    "phone_outbound_filter_mode": "outbound",
+}
+_SHARED_MODES = {"imessage_filter_mode", "phone_filter_mode"}
 
 Handle = Annotated[str, said_by(normal_handle)]
 DisplayName = Annotated[str, Field(max_length=255), said_by(storable)]
@@ -51,14 +67,32 @@ class NewIdentity(Body):
 
 
 class IdentityChanges(Body):
+    """Fields that are left out stay as they are; their defaults here are never written."""
+
     agent_handle: Handle | None = None
     display_name: DisplayName | None = None
     description: Description | None = None
     imessage_enabled: StrictBool = False
     imessage_filter_mode: Identity.FilterMode = Identity.FilterMode.BLACKLIST
+    phone_filter_mode: Identity.FilterMode = Identity.FilterMode.BLACKLIST
+    phone_inbound_filter_mode: Identity.FilterMode = Identity.FilterMode.BLACKLIST
+    phone_outbound_filter_mode: Identity.FilterMode = Identity.FilterMode.BLACKLIST
     status: Literal["active", "paused"] = "active"
     claim_imessage_number: Annotated[bool | None, AfterValidator(_refuse_claim)] = None
     imessage_number_id: Annotated[Any, AfterValidator(_refuse_line)] = None
+
+    @model_validator(mode="after")
+    def _one_word_for_each_mode(self) -> Self:
+        given = self.model_fields_set
+        if given & _SHARED_MODES and given & (_MODES.keys() - _SHARED_MODES):
+            raise PydanticCustomError("modes", "Give the filter mode of both directions, or of each; not both.")
+        if given >= _SHARED_MODES and self.imessage_filter_mode != self.phone_filter_mode:
+            raise PydanticCustomError("modes", "imessage_filter_mode and phone_filter_mode must agree.")
+        return self
+
+    def modes(self) -> dict[str, Identity.FilterMode]:
+        """The filter modes to set, by the direction they are for."""
+        return {_MODES[name]: getattr(self, name) for name in _MODES if name in self.model_fields_set}
 
     def words(self, identity: Identity) -> dict[str, Any]:
         """The changes that `update_identity` makes; a cleared name falls back to the handle."""
@@ -70,18 +104,47 @@ class IdentityChanges(Body):
         return changes
 
 
-@router.get("/identities")
-@router.get("/identities/")
-def list_identities(request: HttpRequest) -> list[dict[str, Any]]:
+@router.get("/identities/", response=answers(200, list[IdentityAnswer]))
+@router.get("/identities", include_in_schema=False)
+def list_identities(request: HttpRequest) -> HttpResponse:
     """The caller's identities, newest first; deleted ones are left out."""
     rows = Identity.objects.visible_to(actor_of(request)).live().order_by("-created_at", "-id")
-    return [_shown(identity) for identity in rows]
+    signed = key_statuses(rows)
+    return respond([inkbox.identity(identity_shape(identity, signed[identity.id])) for identity in rows])
 
 
-@router.post("/identities")
-@router.post("/identities/")
+@router.post("/identities/", openapi_extra=IDEMPOTENT, response=answers(201, IdentityAnswer, 403, 409))
+@router.post("/identities", include_in_schema=False)
 def create(request: HttpRequest, body: NewIdentity) -> HttpResponse:
     """A new identity; admin keys only."""
+    return create_once(request, operation="identity.create", asked=body, deed=lambda: _created(request, body))
+
+
+@router.get("/identities/{handle}", response=answers(200, IdentityAnswer, 404))
+def get(request: HttpRequest, handle: str) -> HttpResponse:
+    """One identity; `self` is the one that the calling key is bound to."""
+    own = key_of(request).identity
+    if own and handle == SELF:
+        return respond(_shown(own))
+    return respond(_shown(identity_named(actor_of(request), handle)))
+
+
+@router.patch("/identities/{handle}", response=answers(200, IdentityAnswer, 403, 404))
+def update(request: HttpRequest, handle: str, body: IdentityChanges) -> HttpResponse:
+    """Change what is given; the filter modes only with an admin key."""
+    actor = actor_of(request)
+    return respond(_shown(_changed(actor, identity_named(actor, handle), body)))
+
+
+@router.delete("/identities/{handle}", response=answers(204, None, 403, 404))
+def delete(request: HttpRequest, handle: str) -> HttpResponse:
+    """End an identity: its connections, keys and subscriptions end, its handle stays taken; admin keys only."""
+    actor = actor_of(request)
+    delete_identity(actor, identity_named(actor, handle))
+    return HttpResponse(status=204)
+
+
+def _created(request: HttpRequest, body: NewIdentity) -> Answer:
     identity = create_identity(
         actor_of(request),
         organization=key_of(request).organization,
@@ -90,31 +153,17 @@ def create(request: HttpRequest, body: NewIdentity) -> HttpResponse:
         description=body.description,
         imessage_enabled=body.imessage_enabled,
     )
-    return respond(_shown(identity), status=201)
-
-
-@router.get("/identities/{handle}")
-def get(request: HttpRequest, handle: str) -> dict[str, Any]:
-    """One identity."""
-    return _shown(identity_named(actor_of(request), handle))
-
-
-@router.patch("/identities/{handle}")
-def update(request: HttpRequest, handle: str, body: IdentityChanges) -> dict[str, Any]:
-    """Change what is given; the filter mode only with an admin key."""
-    actor = actor_of(request)
-    return _shown(_changed(actor, identity_named(actor, handle), body))
+    return Answer.created(_shown(identity), identity.id)
 
 
 def _changed(actor: Actor, identity: Identity, body: IdentityChanges) -> Identity:
     if body.agent_handle not in {None, identity.handle}:
         raise Invalid("A handle cannot be changed; create a new identity.", loc=["body", "agent_handle"])
     with transaction.atomic():
-        if "imessage_filter_mode" in body.model_fields_set:
-            actor.require(Role.ADMIN)
-            identity = set_filter_mode(actor, identity, mode=body.imessage_filter_mode)
+        for direction, mode in body.modes().items():
+            identity = set_filter_mode(actor, identity, mode=mode, direction=direction)
         return update_identity(actor, identity, changes=body.words(identity))
 
 
 def _shown(identity: Identity) -> dict[str, Any]:
-    return inkbox.identity(identity_shape(identity))
+    return inkbox.identity(identity_shape(identity, key_status(identity)))

@@ -3,29 +3,41 @@
 from typing import Annotated, Any, Self
 from uuid import UUID
 
-import orjson
-from django.db.models import Prefetch
 from django.http import HttpRequest, HttpResponse
 from ninja import Query, Router
-from pydantic import BaseModel, BeforeValidator, Field, StrictBool, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, StrictBool, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
 from accounts.models import Identity
 from api.auth import actor_of
-from api.idempotency import Answer, key_of, once
-from api.inkbox.finding import conversation_with, identity_with, narrowing_identity
-from api.parsing import Body, Page, PhoneNumber, QueryBool, WebUrl, said_by
+from api.idempotency import IDEMPOTENT, Answer, key_of, once
+from api.inkbox.answers import Message as MessageAnswer
+from api.inkbox.answers import SentMessage, Thread, answers
+from api.inkbox.finding import (
+    Owner,
+    conversation_with,
+    id_in_path,
+    identity_with,
+    message_with,
+    narrowing_identity,
+)
+from api.moments import Span
+from api.parsing import Body, Page, PhoneNumber, QueryBool, WebUrl, respond, said_by
 from core.actor import Actor
 from core.errors import Invalid, NotFound
 from core.texts import MESSAGE_LIMIT, storable
 from dialects import inkbox
-from imessage.models import Conversation, Message, SendStyle, Tapback
+from imessage.errors import ReplyTargetNotFound, ReplyTargetUnavailable
+from imessage.listing import message_shapes
+from imessage.models import Conversation, Message, MessageQuerySet, SendStyle
 from imessage.sending import send_message
 from imessage.shapes import message_shape
 
-router = Router()
+router = Router(tags=["Messages"])
 
 OPERATION = "imessage.send"
+
+_NUMBER = {"type": "string", "pattern": r"^\+[1-9][0-9]{6,14}$"}
 
 
 def _one_recipient(to: Any) -> Any:
@@ -35,8 +47,12 @@ def _one_recipient(to: Any) -> Any:
     return to[0] if isinstance(to, list) and to else to
 
 
+# What the document says of `to`: a number, or a list, which here holds one.
+_RECIPIENT = {"anyOf": [_NUMBER, {"type": "array", "items": _NUMBER, "minItems": 1, "maxItems": 1}, {"type": "null"}]}
+
+
 class Send(Body):
-    to: Annotated[PhoneNumber | None, BeforeValidator(_one_recipient)] = None
+    to: Annotated[PhoneNumber | None, BeforeValidator(_one_recipient), WithJsonSchema(_RECIPIENT)] = None
     conversation_id: UUID | None = None
     text: Annotated[str, Field(max_length=MESSAGE_LIMIT), said_by(storable)] | None = None
     media_urls: Annotated[list[WebUrl], Field(max_length=1)] | None = None
@@ -50,10 +66,8 @@ class Send(Body):
             raise PydanticCustomError("recipient", "Name the recipient by exactly one of to and conversation_id.")
         if not (self.text or "").strip() and not self.media_urls:
             raise PydanticCustomError("empty_message", "A message needs text, or one URL in media_urls.")
-        if self.reply_to_message_id and not self.plain_reply_fallback:
-            raise PydanticCustomError(
-                "not_supported", "This server sends no threaded replies; leave plain_reply_fallback true."
-            )
+        if self.reply_to_message_id and self.conversation_id is None:
+            raise PydanticCustomError("reply_target", "reply_to_message_id goes with conversation_id, not with to.")
         return self
 
 
@@ -61,14 +75,27 @@ class Sender(BaseModel):
     agent_identity_id: UUID | None = None
 
 
-class MessageFilter(Page):
+class MessageFilter(Span, Page):
     agent_identity_id: UUID | None = None
     conversation_id: UUID | None = None
+    thread_id: UUID | None = None
     is_read: QueryBool | None = None
     is_blocked: QueryBool | None = None
+    include_groups: QueryBool = False
+
+    @model_validator(mode="after")
+    def _thread_of_a_conversation(self) -> Self:
+        if self.thread_id and self.conversation_id is None:
+            raise PydanticCustomError("thread", "thread_id goes with conversation_id.")
+        return self
 
 
-@router.post("/messages")
+class ThreadPage(Owner):
+    limit: Annotated[int, Field(ge=1, le=200)] = 50
+    cursor: Annotated[str, Field(max_length=200)] | None = None
+
+
+@router.post("/messages", openapi_extra=IDEMPOTENT, response=answers(201, SentMessage, 403, 404, 409, 429))
 def send(request: HttpRequest, body: Send, query: Query[Sender]) -> HttpResponse:
     """Accept a message; the same `Idempotency-Key` gives the first answer again."""
     actor = actor_of(request)
@@ -84,13 +111,52 @@ def send(request: HttpRequest, body: Send, query: Query[Sender]) -> HttpResponse
     return HttpResponse(answer.body, status=answer.status, content_type="application/json")
 
 
-@router.get("/messages")
-def list_messages(request: HttpRequest, query: Query[MessageFilter]) -> list[dict[str, Any]]:
+@router.get("/messages", response=answers(200, list[MessageAnswer], 403, 404))
+def list_messages(request: HttpRequest, query: Query[MessageFilter]) -> HttpResponse:
     """Messages that the caller may see, newest first."""
     actor = actor_of(request)
     identity = narrowing_identity(actor, query.agent_identity_id)
     rows = _filtered(actor, identity, query)
-    return [inkbox.message(message_shape(message)) for message in rows]
+    return respond([inkbox.message(shape) for shape in message_shapes(rows)])
+
+
+@router.get("/messages/{message_id}", response=answers(200, MessageAnswer, 404))
+def get_message(request: HttpRequest, message_id: str, query: Query[Owner]) -> HttpResponse:
+    """One message as it is now; naming an identity asserts that it is the owner."""
+    message = message_with(actor_of(request), id_in_path(message_id))
+    query.require(message.identity_id)
+    return respond(inkbox.message(message_shape(message)))
+
+
+@router.get("/messages/{message_id}/thread", response=answers(200, Thread, 404))
+def get_thread(request: HttpRequest, message_id: str, query: Query[ThreadPage]) -> HttpResponse:
+    """The thread of inline replies that a message belongs to, oldest first; by itself it is a thread of one."""
+    message = message_with(actor_of(request), id_in_path(message_id))
+    return respond(_thread(message, query))
+
+
+@router.get("/conversations/{conversation_id}/threads/{thread_id}", response=answers(200, Thread, 404))
+def get_conversation_thread(
+    request: HttpRequest, conversation_id: str, thread_id: str, query: Query[ThreadPage]
+) -> HttpResponse:
+    """A thread by its id, which is the id of the message that began it."""
+    message = message_with(actor_of(request), id_in_path(thread_id))
+    if message.conversation_id != id_in_path(conversation_id):
+        raise NotFound()
+    return respond(_thread(message, query))
+
+
+def _thread(message: Message, query: ThreadPage) -> dict[str, Any]:
+    """The message by itself: it fits one page, so no cursor was ever given out."""
+    query.require(message.identity_id)
+    if query.cursor is not None:
+        raise Invalid("This is no cursor of this thread.", loc=["query", "cursor"])
+    shape = {
+        "root_id": str(message.id),
+        "conversation_id": str(message.conversation_id),
+        "messages": [message_shape(message)],
+    }
+    return inkbox.thread(shape)
 
 
 def _addressed(actor: Actor, body: Send, named: UUID | None) -> tuple[Identity, Conversation | None]:
@@ -113,7 +179,20 @@ def _addressed(actor: Actor, body: Send, named: UUID | None) -> tuple[Identity, 
     )
 
 
+def _check_reply(actor: Actor, conversation: Conversation | None, body: Send) -> None:
+    """Inline replies leave as ordinary messages; raises `ReplyTargetNotFound`, and for a native one alone
+    `ReplyTargetUnavailable`."""
+    if body.reply_to_message_id is None:
+        return
+    target = Message.objects.visible_to(actor).filter(conversation=conversation, pk=body.reply_to_message_id)
+    if not target.exists():
+        raise ReplyTargetNotFound()
+    if not body.plain_reply_fallback:
+        raise ReplyTargetUnavailable()
+
+
 def _sent(actor: Actor, identity: Identity, conversation: Conversation | None, body: Send) -> Answer:
+    _check_reply(actor, conversation, body)
     message = send_message(
         actor,
         identity=None if conversation else identity,
@@ -123,11 +202,10 @@ def _sent(actor: Actor, identity: Identity, conversation: Conversation | None, b
         media_urls=body.media_urls or (),
         send_style=body.send_style or "",
     )
-    shown = {"message": inkbox.message(message_shape(message))}
-    return Answer(status=201, body=orjson.dumps(shown).decode(), subject_id=str(message.id))
+    return Answer.created({"message": inkbox.message(message_shape(message))}, message.id)
 
 
-def _filtered(actor: Actor, identity: Identity | None, query: MessageFilter) -> list[Message]:
+def _filtered(actor: Actor, identity: Identity | None, query: MessageFilter) -> MessageQuerySet:
     """One page. Inside one conversation its own order holds; across several the time of storing."""
     rows = Message.objects.visible_to(actor)
     if identity:
@@ -136,9 +214,11 @@ def _filtered(actor: Actor, identity: Identity | None, query: MessageFilter) -> 
         rows = rows.filter(is_read=query.is_read)
     if query.is_blocked is not None:
         rows = rows.filter(is_blocked=query.is_blocked)
+    rows = rows.filter(**query.conditions())
+    if query.thread_id:
+        rows = rows.filter(pk=query.thread_id)
     if query.conversation_id:
         rows = rows.filter(conversation_id=query.conversation_id).order_by("-position")
     else:
         rows = rows.order_by("-created_at", "-id")
-    with_all = rows.prefetch_related("parts", Prefetch("tapbacks", Tapback.objects.visible_to(actor).live()))
-    return list(with_all[query.offset : query.offset + query.limit])
+    return rows[query.offset : query.offset + query.limit]

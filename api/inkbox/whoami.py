@@ -1,19 +1,19 @@
 """Who holds a key (contract/inkbox.md, section 4)."""
 
-from typing import Any
-
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from ninja import Router
 
 from api.auth import key_of
+from api.inkbox.answers import Caller, answers
+from api.parsing import respond
 from api.shapes import key_shape
 from dialects import inkbox
 
-router = Router()
+router = Router(tags=["Keys"])
 
 
-@router.get("/whoami")
-@router.get("/v1/whoami")
-def whoami(request: HttpRequest) -> dict[str, Any]:
+@router.get("/whoami", response=answers(200, Caller))
+@router.get("/v1/whoami", include_in_schema=False)
+def whoami(request: HttpRequest) -> HttpResponse:
     """The calling key, its organization and, when it is bound to one, its identity."""
-    return inkbox.caller(key_shape(key_of(request)))
+    return respond(inkbox.caller(key_shape(key_of(request))))

@@ -208,6 +208,12 @@ class Driver(Protocol):
     def mark_read(self, account: Account, *, line: str, human: str) -> None:
         """Send a read receipt for the thread; raises `ProviderCallFailed`."""
 
+    def media_headers(self, account: Account, url: str) -> dict[str, str] | None:
+        """What the provider wants to see with a request for a file of its own; None when `url` is not its own.
+
+        Its own lie where the account's calls go, an operator's setting; everything else is a stranger's address.
+        """
+
     def probe(self, account: Account, *, line: str) -> LineReading:
         """Look at the line; never raises: no answer is `down`."""
 

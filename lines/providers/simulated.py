@@ -126,6 +126,9 @@ class SimulatedDriver:
     def mark_read(self, account: Account, *, line: str, human: str) -> None:
         _call("POST", account, "/v1/threads/read", json={"line": line, "human": human})
 
+    def media_headers(self, account: Account, url: str) -> dict[str, str] | None:
+        return _auth(account) if url.startswith(f"{account.base_url}/v1/media/") else None
+
     def probe(self, account: Account, *, line: str) -> LineReading:
         try:
             seen = _call("GET", account, f"/v1/lines/{quote(line)}")

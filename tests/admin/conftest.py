@@ -10,14 +10,16 @@ from django.test import Client
 from django.utils import timezone
 from procrastinate.contrib.django import app
 
-from accounts.models import User
+from accounts.models import Identity, User
 from api.models import IdempotencyKey
 from contactrules.rules import create_rule, note_decision, verdict
 from core import secrets
+from core.ids import uuid7
 from events.record import record
 from imessage.models import DeliveryStep, RouterMessage, TapbackChange
 from lines.models import Callback, Dispatch, LineEvent
 from tests import make
+from webhooks.models import Attempt, Delivery, OrderNumber, SigningKey, Subscription
 
 SECRET = "never-shown"
 
@@ -57,6 +59,7 @@ def _fill() -> None:
     line = conversation.connection.line
     inbound = make.make_message(conversation, "Is it raining?")
     make.make_media(inbound)
+    make.make_file(organization)
     make.make_tapback(inbound)
     outbound = make.make_message(conversation, "No.", direction="outbound", provider_handle=str(conversation.id))
     DeliveryStep.objects.create(message=outbound, state="sent")
@@ -79,7 +82,33 @@ def _fill() -> None:
     assert secrets.seal("x") != account.sealed_token
     with transaction.atomic():
         record(make.operator(), "line.added", organization_id=organization.id, subject_id=line.id)
+    _add_webhooks(identity)
     # A job a day ahead, so that it stays in the queue.
     app.configure_task(
         "lines.probe_all", schedule_at=timezone.now() + timedelta(days=1), queueing_lock=str(organization.id)
     ).defer(timestamp=0)
+
+
+def _add_webhooks(identity: Identity) -> None:
+    whose = {"organization": identity.organization}
+    SigningKey.objects.create(**whose, identity=identity, sealed_key=SECRET)
+    subscription = Subscription.objects.create(
+        **whose,
+        identity=identity,
+        url="https://agent.example.com/hook",
+        event_types=["message.received"],
+        sealed_auth_token=SECRET,
+    )
+    OrderNumber.objects.create(subscription=subscription, conversation_id=uuid7(), last=1)
+    delivery = Delivery.objects.create(
+        **whose, subscription=subscription, event_id=uuid7(), event_type="message.received", body="{}"
+    )
+    Attempt.objects.create(
+        **whose,
+        identity=identity,
+        subscription=subscription,
+        delivery=delivery,
+        number=1,
+        url=subscription.url,
+        request_headers={},
+    )

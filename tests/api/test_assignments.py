@@ -1,4 +1,5 @@
 from accounts.models import Identity
+from imessage.models import Conversation
 from imessage.shapes import iso
 from tests import make
 from tests.api.conftest import Api
@@ -30,3 +31,18 @@ def test_list_narrows_and_hides(admin: Api, agent: Api, stranger: Api, identity:
     narrowed = admin.get("/imessage/assignments", agent_identity_id=colleague.id).json()
     assert [row["id"] for row in narrowed] == [str(others.id)]
     assert stranger.get("/imessage/assignments").json() == []
+
+
+def test_an_admin_releases_a_connection_once(admin: Api, agent: Api, conversation: Conversation) -> None:
+    path = f"/imessage/assignments/{conversation.connection_id}"
+    assert agent.delete(path).status_code == 403
+    response = admin.delete(path)
+    assert (response.status_code, response.content) == (204, b"")
+    assert admin.delete(path).status_code == 404
+    assert admin.get("/imessage/assignments").json() == []
+    assert admin.get(f"/imessage/conversations/{conversation.id}").json()["assignment_status"] == "released"
+
+
+def test_a_strangers_connection_is_not_found(admin: Api, charlies_conversation: Conversation) -> None:
+    for connection_id in (charlies_conversation.connection_id, "nonsense"):
+        assert admin.delete(f"/imessage/assignments/{connection_id}").status_code == 404

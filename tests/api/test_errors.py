@@ -8,7 +8,7 @@ from accounts.models import Identity
 from tests.api.conftest import Api
 
 
-@pytest.mark.parametrize("path", ["/api/", "/api/v1", "/api/v1/", "/api/v1/nothing", "/api/v1/imessage/media"])
+@pytest.mark.parametrize("path", ["/api/", "/api/v1", "/api/v1/", "/api/v1/nothing", "/api/v1/imessage/nothing"])
 def test_an_unknown_path_is_not_found(admin_key: str, path: str) -> None:
     response = Client(headers={"X-API-Key": admin_key}).get(path)
     assert (response.status_code, response.json()) == (404, {"detail": "Not found."})

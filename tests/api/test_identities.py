@@ -3,8 +3,11 @@ from typing import Any
 import pytest
 
 from accounts.models import Identity
+from imessage.models import Conversation
 from imessage.shapes import iso
 from tests.api.conftest import Api
+
+MODES = ("phone_filter_mode", "phone_inbound_filter_mode", "phone_outbound_filter_mode")
 
 
 def shown(identity: Identity, **changes: Any) -> dict[str, Any]:
@@ -18,10 +21,15 @@ def shown(identity: Identity, **changes: Any) -> dict[str, Any]:
         "status": "active",
         "imessage_enabled": True,
         "imessage_filter_mode": "blacklist",
+        "phone_filter_mode": "blacklist",
+        "phone_inbound_filter_mode": "blacklist",
+        "phone_outbound_filter_mode": "blacklist",
         "mailbox": None,
         "phone_number": None,
         "tunnel": None,
         "imessage_number": None,
+        "signing_key_configured": False,
+        "signing_key_created_at": None,
         "created_at": iso(identity.created_at),
         "updated_at": iso(identity.updated_at),
         **changes,
@@ -118,7 +126,8 @@ def test_get_hides_strangers_deleted_and_colleagues_alike(
 def test_update_changes_what_is_given(admin: Api, identity: Identity) -> None:
     response = admin.patch("/identities/helper", {"display_name": "Other", "imessage_filter_mode": "whitelist"})
     identity.refresh_from_db()
-    assert response.json() == shown(identity, display_name="Other", imessage_filter_mode="whitelist")
+    modes = dict.fromkeys((*MODES, "imessage_filter_mode"), "whitelist")
+    assert response.json() == shown(identity, display_name="Other", **modes)
     assert (identity.display_name, identity.imessage_filter_mode) == ("Other", "whitelist")
 
 
@@ -140,6 +149,71 @@ def test_update_of_the_mode_needs_an_admin_key(agent: Api, identity: Identity) -
     assert response.status_code == 403
     identity.refresh_from_db()
     assert (identity.imessage_filter_mode, identity.display_name) == ("blacklist", "Helper")
+
+
+@pytest.mark.parametrize(
+    ("changes", "inbound", "outbound"),
+    [
+        ({"phone_filter_mode": "whitelist"}, "whitelist", "whitelist"),
+        ({"phone_filter_mode": "whitelist", "imessage_filter_mode": "whitelist"}, "whitelist", "whitelist"),
+        ({"phone_inbound_filter_mode": "whitelist"}, "whitelist", "blacklist"),
+        ({"phone_outbound_filter_mode": "whitelist"}, "blacklist", "whitelist"),
+        (
+            {"phone_inbound_filter_mode": "whitelist", "phone_outbound_filter_mode": "whitelist"},
+            "whitelist",
+            "whitelist",
+        ),
+    ],
+)
+def test_update_sets_the_mode_of_each_direction(
+    admin: Api, identity: Identity, changes: dict[str, str], inbound: str, outbound: str
+) -> None:
+    body = admin.patch("/identities/helper", changes).json()
+    assert (body["phone_inbound_filter_mode"], body["phone_outbound_filter_mode"]) == (inbound, outbound)
+    assert body["imessage_filter_mode"] == inbound
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"imessage_filter_mode": "whitelist", "phone_inbound_filter_mode": "whitelist"},
+        {"imessage_filter_mode": "whitelist", "phone_filter_mode": "blacklist"},
+    ],
+)
+def test_update_refuses_modes_that_contradict(admin: Api, identity: Identity, changes: dict[str, str]) -> None:
+    assert admin.patch("/identities/helper", changes).status_code == 422
+
+
+def test_self_is_the_identity_of_a_bound_key(agent: Api, admin: Api, identity: Identity) -> None:
+    assert agent.get("/identities/self").json() == shown(identity)
+    assert admin.get("/identities/self").status_code == 404
+    assert admin.post("/identities/", {"agent_handle": "self"}).status_code == 409
+
+
+def test_delete_ends_connections_keys_and_the_identity(
+    admin: Api, agent: Api, identity: Identity, open_conversation: Conversation
+) -> None:
+    response = admin.delete("/identities/@helper")
+    assert (response.status_code, response.content) == (204, b"")
+    assert agent.get("/identities/self").status_code == 401
+    assert admin.get("/identities/helper").status_code == 404
+    assert admin.get("/imessage/assignments").json() == []
+    assert admin.get("/imessage/messages").json()[0]["content"] == "hello"
+    assert admin.post("/identities/", {"agent_handle": "helper"}).status_code == 409
+    assert admin.delete("/identities/helper").status_code == 404
+
+
+def test_delete_needs_an_admin_key_of_the_organization(agent: Api, stranger: Api, identity: Identity) -> None:
+    assert agent.delete("/identities/helper").status_code == 403
+    assert stranger.delete("/identities/helper").status_code == 404
+
+
+def test_a_repeated_creation_gives_the_first_answer_again(admin: Api) -> None:
+    first = admin.post("/identities/", {"agent_handle": "twin"}, {"Idempotency-Key": "k"})
+    again = admin.post("/identities/", {"agent_handle": "twin"}, {"Idempotency-Key": "k"})
+    assert (again.status_code, again.content) == (201, first.content)
+    other = admin.post("/identities/", {"agent_handle": "other"}, {"Idempotency-Key": "k"})
+    assert (other.status_code, other.json()["detail"]["error"]) == (409, "idempotency_key_reused")
 
 
 def test_update_refuses_another_handle_but_takes_its_own(admin: Api, identity: Identity) -> None:

@@ -50,6 +50,12 @@ def test_list_shows_an_inbound_message_whole(agent: Api, conversation: Conversat
                     "created_at": iso(tapback.created_at),
                 }
             ],
+            "sender_number": None,
+            "participants": None,
+            "is_group": False,
+            "reply_to_message_id": None,
+            "thread_id": None,
+            "thread_root_message_id": None,
             "created_at": iso(message.created_at),
             "updated_at": iso(message.updated_at),
         }

@@ -41,14 +41,14 @@ def test_a_second_one_replaces_the_first(agent: Api, provider: Provider, message
     assert [found["reaction"] for found in rows[0]["reactions"]] == ["love"]
 
 
-@pytest.mark.parametrize("reaction", ["eyes", "custom", "LIKE", ""])
+@pytest.mark.parametrize("reaction", ["custom", "LIKE", "\N{EYES}", ""])
 def test_other_words_are_refused(agent: Api, message: Message, reaction: str) -> None:
     response = agent.post("/imessage/reactions", {"message_id": str(message.id), "reaction": reaction})
     assert response.status_code == 422
     assert response.json()["detail"][0] == {
         "type": "literal_error",
         "loc": ["body", "reaction"],
-        "msg": "Input should be 'love', 'like', 'dislike', 'laugh', 'emphasize' or 'question'",
+        "msg": "Input should be 'love', 'like', 'dislike', 'laugh', 'emphasize', 'question' or 'eyes'",
         "input": reaction,
     }
 
@@ -93,3 +93,50 @@ def test_messages_that_the_caller_may_not_see_are_not_found(
         agent.post("/imessage/reactions", {"message_id": str(make.make_message().id), "reaction": "like"}).content,
     }
     assert answers == {b'{"detail":"Not found."}'}
+
+
+def test_eyes_are_an_emoji_on_the_phone_and_custom_to_those_who_read(
+    agent: Api, provider: Provider, message: Message
+) -> None:
+    shown = agent.post("/imessage/reactions", {"message_id": str(message.id), "reaction": "eyes"}).json()
+    assert (shown["reaction"], shown["custom_emoji"]) == ("eyes", None)
+    assert provider.calls[0][1] == {"action": "add", "kind": "emoji", "emoji": "\N{EYES}", "part": 0}
+    read = agent.get(f"/imessage/messages/{message.id}").json()["reactions"][0]
+    assert (read["reaction"], read["custom_emoji"]) == ("custom", "\N{EYES}")
+
+
+def test_an_agent_takes_back_its_own(agent: Api, provider: Provider, message: Message) -> None:
+    made = agent.post("/imessage/reactions", {"message_id": str(message.id), "reaction": "like"}).json()
+    response = agent.delete(f"/imessage/reactions/{made['id']}")
+    assert (response.status_code, response.content) == (204, b"")
+    assert provider.calls[-1][1] == {"action": "remove", "kind": "like", "emoji": None, "part": 0}
+    assert agent.get(f"/imessage/messages/{message.id}").json()["reactions"] == []
+
+
+def test_one_that_is_gone_is_taken_back_without_a_call(agent: Api, provider: Provider, message: Message) -> None:
+    ids = [
+        agent.post("/imessage/reactions", {"message_id": str(message.id), "reaction": reaction}).json()["id"]
+        for reaction in ("like", "love")
+    ]
+    calls = len(provider.calls)
+    assert agent.delete(f"/imessage/reactions/{ids[0]}").status_code == 204
+    assert len(provider.calls) == calls
+    assert Tapback.objects.live().get().kind == "love"
+
+
+def test_a_failed_removal_leaves_it(agent: Api, provider: Provider, message: Message) -> None:
+    made = agent.post("/imessage/reactions", {"message_id": str(message.id), "reaction": "like"}).json()
+    provider.status = 500
+    assert agent.delete(f"/imessage/reactions/{made['id']}").status_code == 502
+    assert Tapback.objects.live().count() == 1
+
+
+def test_a_humans_is_not_the_agents_to_take_back(agent: Api, message: Message) -> None:
+    tapback = make.make_tapback(message)
+    assert agent.delete(f"/imessage/reactions/{tapback.id}").status_code == 403
+
+
+def test_a_strangers_is_not_found(agent: Api, charlies_conversation: Conversation) -> None:
+    tapback = make.make_tapback(make.make_message(charlies_conversation), direction="outbound")
+    for reaction_id in (tapback.id, "nonsense"):
+        assert agent.delete(f"/imessage/reactions/{reaction_id}").status_code == 404

@@ -52,6 +52,12 @@ def test_send_into_a_conversation_works(agent: Api, open_conversation: Conversat
                 }
             ],
             "reactions": [],
+            "sender_number": None,
+            "participants": None,
+            "is_group": False,
+            "reply_to_message_id": None,
+            "thread_id": None,
+            "thread_root_message_id": None,
             "created_at": iso(message.created_at),
             "updated_at": iso(message.updated_at),
         }
@@ -109,7 +115,30 @@ def test_a_reply_that_must_be_threaded_is_refused(agent: Api, open_conversation:
         "reply_to_message_id": str(open_conversation.visible_last_id),
         "plain_reply_fallback": False,
     }
-    assert agent.send(body).status_code == 422
+    response = agent.send(body)
+    assert response.status_code == 409
+    assert response.json()["detail"]["error"] == "imessage_reply_target_unavailable"
+
+
+def test_a_reply_goes_as_an_ordinary_message(agent: Api, open_conversation: Conversation) -> None:
+    target = str(open_conversation.visible_last_id)
+    body = {"conversation_id": str(open_conversation.id), "text": "hi", "reply_to_message_id": target}
+    assert agent.send(body).json()["message"]["reply_to_message_id"] is None
+
+
+def test_a_reply_needs_a_target_in_the_conversation(
+    agent: Api, open_conversation: Conversation, charlies_conversation: Conversation
+) -> None:
+    foreign = make.make_message(charlies_conversation)
+    body = {"conversation_id": str(open_conversation.id), "text": "hi", "reply_to_message_id": str(foreign.id)}
+    response = agent.send(body)
+    assert response.status_code == 404
+    assert response.json()["detail"]["error"] == "imessage_reply_target_not_found"
+
+
+def test_a_reply_names_its_conversation(agent: Api, open_conversation: Conversation) -> None:
+    target = str(open_conversation.visible_last_id)
+    assert agent.send({"to": make.HUMAN, "text": "hi", "reply_to_message_id": target}).status_code == 422
 
 
 def test_the_longest_text_works(agent: Api, open_conversation: Conversation) -> None:

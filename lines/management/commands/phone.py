@@ -1,7 +1,9 @@
 """`manage.py phone`: be a human with a phone on the simulated phone network."""
 
 import json
+import mimetypes
 from argparse import ArgumentParser
+from pathlib import Path
 from time import monotonic
 from typing import Any
 
@@ -26,7 +28,9 @@ class Command(BaseCommand):
         text = deeds.add_parser("text", help="Write a text; to the router unless --to says otherwise.")
         text.add_argument("text")
         text.add_argument("--to", help="An agent's @handle (its line), or a line's number.")
-        text.add_argument("--media", action="append", default=[], metavar="URL")
+        text.add_argument(
+            "--media", action="append", default=[], metavar="FILE", help="A file to send along, or a URL."
+        )
         tapback = deeds.add_parser("tapback", help="React to a bubble.")
         tapback.add_argument("bubble", help="'last' (the newest received) or a bubble's id from the inbox.")
         tapback.add_argument("kind", help="love, like, dislike, laugh, emphasize, question, or any emoji.")
@@ -62,7 +66,8 @@ class Command(BaseCommand):
         line = _line_of(human, options["to"]) if options.get("to") else None
         match options["deed"]:
             case "text":
-                return simulation.text(human, to=line or _router(), text=options["text"], media=options["media"])
+                media = [_uploaded(medium) for medium in options["media"]]
+                return simulation.text(human, to=line or _router(), text=options["text"], media=media)
             case "tapback":
                 kind = options["kind"]
                 return simulation.tapback(
@@ -115,6 +120,18 @@ def _line_of(human: str, to: str) -> str:
     return route.line.address
 
 
+def _uploaded(medium: str) -> str:
+    """The URL of a medium: of a file, where the network keeps it now."""
+    if medium.startswith(("http://", "https://")):
+        return medium
+    try:
+        content = Path(medium).read_bytes()
+    except OSError as missing:
+        raise CommandError(f"{medium} cannot be read: {missing.strerror}.") from missing
+    guessed = mimetypes.guess_type(medium)[0]
+    return simulation.add_file(content, content_type=guessed or "application/octet-stream")
+
+
 def _router() -> str:
     line = Line.objects.routers().order_by("created_at").first()
     if line is None:
@@ -124,8 +141,15 @@ def _router() -> str:
 
 def _bubble_line(bubble: dict[str, Any]) -> str:
     marks = "".join(f" [{tapback.get('emoji') or tapback['kind']}]" for tapback in bubble["tapbacks"])
-    media = "".join(f" <{item['url']}>" for item in bubble["media"])
+    media = "".join(f" <{_medium(item)}>" for item in bubble["media"])
     return f"{bubble['at'][11:19]}  {bubble['from']} → {bubble['to']}  {bubble['text'] or ''}{media}{marks}"
+
+
+def _medium(item: dict[str, Any]) -> str:
+    """Where it is and, once the phone has it, what it is."""
+    if "sha256" not in item:
+        return str(item["url"])
+    return f"{item['url']} {item['content_type']}, {item['size']:,} bytes, sha256 {item['sha256'][:12]}"
 
 
 def _event_line(event: dict[str, Any]) -> str:

@@ -7,7 +7,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('accounts', '0002_cache_table'),
-        ('imessage', '0002_initial'),
+        ('imessage', '0003_media_file'),
         ('lines', '0001_initial'),
     ]
 

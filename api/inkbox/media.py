@@ -1,0 +1,36 @@
+"""Files that agents upload to send them (contract/inkbox.md, section 9)."""
+
+import hashlib
+
+from django.http import HttpRequest, HttpResponse
+from ninja import File, Router
+from ninja.files import UploadedFile
+
+from api.auth import actor_of
+from api.idempotency import IDEMPOTENT, Answer, create_once
+from api.inkbox.answers import UploadedMedia, answers
+from core.actor import Actor
+from imessage.media import media_url, store_upload
+
+router = Router(tags=["Media"])
+
+
+@router.post("/media", openapi_extra=IDEMPOTENT, response=answers(201, UploadedMedia, 403, 409, 413))
+def upload(request: HttpRequest, file: File[UploadedFile]) -> HttpResponse:
+    """Keep a file of at most 10 MiB; its link may stand in `media_urls` of a message."""
+    actor = actor_of(request)
+    asked = {"name": file.name, "type": file.content_type, "sha256": _sha256(file)}
+    return create_once(request, operation="media.upload", asked=asked, deed=lambda: _stored(actor, file))
+
+
+def _stored(actor: Actor, file: UploadedFile) -> Answer:
+    kept = store_upload(actor, name=file.name or "", declared_type=file.content_type or "", chunks=file.chunks())
+    shown = {"media_url": media_url(kept), "content_type": kept.content_type or None, "size": kept.size}
+    return Answer.created(shown, kept.id)
+
+
+def _sha256(file: UploadedFile) -> str:
+    summed = hashlib.sha256()
+    for chunk in file.chunks():
+        summed.update(chunk)
+    return summed.hexdigest()

@@ -1,0 +1,5 @@
+from django.urls import path
+
+from imessage import serving
+
+urlpatterns = [path("<path:path>", serving.media, name="media")]

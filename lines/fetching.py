@@ -1,0 +1,71 @@
+"""Fetching the files that humans sent, from wherever their provider keeps them, up to a size and within a time."""
+
+import time
+
+import httpx
+
+from core import http
+from lines.models import ProviderAccount
+from lines.providers import driver_of, opened
+
+# Seconds for a whole file (contract/lines.md 2.2, `fetch_media`).
+_DEADLINE = 60.0
+
+
+class FetchFailed(Exception):
+    """The file could not be fetched; `again` says whether trying again may help."""
+
+    def __init__(self, problem: str, *, again: bool) -> None:
+        self.again = again
+        super().__init__(problem)
+
+
+def fetch_media(account: ProviderAccount, url: str, *, most_bytes: int) -> bytes:
+    """The file at a provider's link; raises `FetchFailed`. Outside any transaction.
+
+    The provider's own address is an operator's setting and is called with its credentials; any other address goes
+    through the guard for outbound calls, like a tenant's.
+    """
+    headers = driver_of(account).media_headers(opened(account), url)
+    if headers is not None:
+        return _from_provider(url, headers, most_bytes)
+    return _from_anywhere(url, most_bytes)
+
+
+def _from_provider(url: str, headers: dict[str, str], most_bytes: int) -> bytes:
+    # No compression: its size after unpacking would be anybody's guess.
+    headers = {**headers, "Accept-Encoding": "identity"}
+    ends, body = time.monotonic() + _DEADLINE, bytearray()
+    try:
+        with (
+            httpx.Client(trust_env=False, follow_redirects=False, timeout=10) as client,
+            client.stream("GET", url, headers=headers) as response,
+        ):
+            _check_status(response.status_code)
+            for chunk in response.iter_raw():
+                body += chunk
+                if len(body) > most_bytes:
+                    raise FetchFailed("The file is too large.", again=False)
+                if time.monotonic() > ends:
+                    raise FetchFailed("The file took too long.", again=True)
+    except httpx.HTTPError as failed:
+        raise FetchFailed(f"The provider did not give the file: {type(failed).__name__}.", again=True) from failed
+    return bytes(body)
+
+
+def _from_anywhere(url: str, most_bytes: int) -> bytes:
+    try:
+        response = http.fetch("GET", url, deadline=_DEADLINE, most_bytes=most_bytes)
+    except http.OutboundRefused as refused:
+        raise FetchFailed(refused.message, again=False) from refused
+    except http.OutboundFailed as failed:
+        raise FetchFailed(f"The file could not be fetched: {failed.kind}.", again=True) from failed
+    _check_status(response.status)
+    if response.truncated:
+        raise FetchFailed("The file is too large.", again=False)
+    return response.body
+
+
+def _check_status(status: int) -> None:
+    if status != 200:
+        raise FetchFailed(f"The provider answered {status}.", again=status >= 500 or status in {408, 425, 429})

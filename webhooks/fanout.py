@@ -1,0 +1,112 @@
+"""From an event to deliveries: one for each endpoint that wants it, made from the event's frozen data alone."""
+
+import json
+from typing import Any
+from uuid import UUID
+
+from django.db import connection, transaction
+from django.utils import timezone
+
+from accounts.models import Identity
+from core.ids import prefixed
+from dialects import inkbox
+from events.models import Event
+from webhooks import context
+from webhooks.catalog import TOLD_AS
+from webhooks.models import Delivery, OrderNumber, Subscription
+
+
+def fan_out(number: int) -> int:
+    """Make the deliveries of the event with this number; how many. Repeating it makes none twice.
+
+    Nothing is told of identities that are paused, disabled or deleted, nor of what came in while they were
+    (architecture.md, section 10). An endpoint that is disabled gets its deliveries as failed, to be replayed.
+    """
+    event = Event.objects.filter(number=number).first()
+    told_as = TOLD_AS.get(event.type) if event else None
+    if event is None or told_as is None or not _is_inbound_or_message(event):
+        return 0
+    identity = Identity.objects.filter(pk=event.identity_id).first() if event.identity_id else None
+    if identity is None or not identity.is_reachable or event.data.get("identity_reachable") is False:
+        return 0
+    with transaction.atomic():
+        # One event of a conversation after the other: their order numbers have no gap and no repeat.
+        _lock(event.conversation_id)
+        endpoints = _wanting(event, told_as, identity)
+        numbers = _order_numbers(endpoints, event)
+        deliveries = [_delivery(event, told_as, identity, endpoint, numbers.get(endpoint.id)) for endpoint in endpoints]
+        Delivery.objects.bulk_create(deliveries)
+    return len(deliveries)
+
+
+def body_of(payload: dict[str, Any]) -> str:
+    """The bytes that are stored, signed and sent, as text."""
+    return json.dumps(payload, ensure_ascii=False, separators=(",", ":"))
+
+
+def agent_of(identity: Identity) -> dict[str, Any]:
+    """Whose event it is, in our canonical words."""
+    return {"id": str(identity.id), "handle": identity.handle, "display_name": identity.display_name}
+
+
+def _is_inbound_or_message(event: Event) -> bool:
+    """An agent's own tapback is no news to it."""
+    return "tapback" not in event.data or event.data["tapback"]["direction"] == "inbound"
+
+
+def _lock(conversation_id: UUID | None) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtext('fanout'), hashtext(%s))", [str(conversation_id)])
+
+
+def _wanting(event: Event, told_as: str, identity: Identity) -> list[Subscription]:
+    """Endpoints that asked for such events before this one happened and were not told of it yet."""
+    told = Delivery.objects.filter(event_id=event.id).values("subscription_id")
+    rows = Subscription.objects.kept().filter(
+        identity=identity, event_types__contains=[told_as], created_at__lte=event.at
+    )
+    return list(rows.exclude(pk__in=told).order_by("id"))
+
+
+def _order_numbers(endpoints: list[Subscription], event: Event) -> dict[UUID, int]:
+    """The next order number of the conversation for each endpoint."""
+    if event.conversation_id is None or not endpoints:
+        return {}
+    table = OrderNumber._meta.db_table
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO {table} (subscription_id, conversation_id, last)"  # noqa: S608 - our own table's name
+            " SELECT endpoint, %s, 1 FROM unnest(%s::uuid[]) endpoint"
+            f" ON CONFLICT (subscription_id, conversation_id) DO UPDATE SET last = {table}.last + 1"
+            " RETURNING subscription_id, last",
+            [event.conversation_id, [endpoint.id for endpoint in endpoints]],
+        )
+        return dict(cursor.fetchall())
+
+
+def _delivery(
+    event: Event, told_as: str, identity: Identity, endpoint: Subscription, order_number: int | None
+) -> Delivery:
+    now = timezone.now()
+    payload = inkbox.webhook_payload(
+        event_id=prefixed("evt", event.id),
+        event_type=told_as,
+        at=event.at,
+        order_number=order_number,
+        data=event.data,
+        agent=agent_of(identity),
+        context=context.before(event, endpoint.context_config) if told_as == "message.received" else None,
+    )
+    return Delivery(
+        organization_id=endpoint.organization_id,
+        subscription=endpoint,
+        event_id=event.id,
+        event_type=told_as,
+        conversation_id=event.conversation_id,
+        order_number=order_number,
+        body=body_of(payload),
+        state=Delivery.State.PENDING if endpoint.is_active else Delivery.State.FAILED,
+        settled_at=None if endpoint.is_active else now,
+        next_attempt_at=now,
+        created_at=now,
+    )

@@ -1,0 +1,243 @@
+"""Who is told of what, and what became of it: subscriptions, signing keys, deliveries and every single attempt."""
+
+from typing import Any, Self
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from accounts.models import Identity, Organization
+from core.actor import TenantQuerySet
+from core.ids import prefixed, uuid7
+
+
+class SubscriptionQuerySet(TenantQuerySet["Subscription"]):
+    def active(self) -> Self:
+        return self.filter(status=Subscription.Status.ACTIVE)
+
+    def kept(self) -> Self:
+        """Active and disabled ones: what was deleted does not exist for anybody."""
+        return self.exclude(status=Subscription.Status.DELETED)
+
+
+class Subscription(models.Model):
+    """An address that hears of an identity's events. An *endpoint*, seen from the network."""
+
+    class Status(models.TextChoices):
+        ACTIVE = "active"  # at creation, and again when its owner enables it or changes its URL
+        DISABLED = "disabled"  # by five days of nothing but failures, or by the endpoint's own 410
+        DELETED = "deleted"  # by its owner, or with its identity
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="subscriptions")
+    identity = models.ForeignKey(Identity, on_delete=models.CASCADE, related_name="subscriptions", db_index=False)
+    url = models.CharField(max_length=2000)
+    event_types = ArrayField(models.CharField(max_length=40), help_text="Names from the catalogue.")
+    context_config = models.JSONField(null=True, blank=True)
+    sealed_auth_token = models.TextField(blank=True)
+    dialect = models.CharField(max_length=20, default="inkbox")
+    status = models.CharField(max_length=10, choices=Status, default=Status.ACTIVE)
+    failing_since = models.DateTimeField(null=True, blank=True, help_text="First failure since the last success.")
+    held_until = models.DateTimeField(null=True, blank=True, help_text="The endpoint asked us to stay away so long.")
+    disabled_at = models.DateTimeField(null=True, blank=True)
+    disabled_reason = models.CharField(max_length=20, blank=True, help_text="failing or gone.")
+    succeeded_count = models.PositiveBigIntegerField(default=0)
+    failed_count = models.PositiveBigIntegerField(default=0)
+    last_success_at = models.DateTimeField(null=True, blank=True)
+    last_failure_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    updated_at = models.DateTimeField(default=timezone.now)
+
+    objects = SubscriptionQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["identity", "url"], condition=~Q(status="deleted"), name="subscription_url_once"
+            )
+        ]
+        indexes = [models.Index(fields=["organization", "-created_at", "-id"], name="subscription_org_newest")]
+
+    def __str__(self) -> str:
+        return f"{self.url} ({self.status})"
+
+    @property
+    def has_auth_token(self) -> bool:
+        return bool(self.sealed_auth_token)
+
+    @property
+    def is_active(self) -> bool:
+        return self.status == self.Status.ACTIVE
+
+
+class SigningKeyQuerySet(TenantQuerySet["SigningKey"]):
+    def current(self) -> Self:
+        return self.filter(replaced_at=None)
+
+
+class SigningKey(models.Model):
+    """What deliveries are signed with: an identity's, or without one its organization's. The former stays valid."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="signing_keys")
+    identity = models.ForeignKey(Identity, null=True, blank=True, on_delete=models.CASCADE, related_name="signing_keys")
+    sealed_key = models.TextField()
+    created_at = models.DateTimeField(default=timezone.now)
+    replaced_at = models.DateTimeField(null=True, blank=True)
+
+    objects = SigningKeyQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["identity"], condition=Q(replaced_at=None), name="signingkey_one_current"),
+            models.UniqueConstraint(
+                fields=["organization"],
+                condition=Q(replaced_at=None, identity=None),
+                name="signingkey_one_current_of_organization",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"key of {self.created_at:%Y-%m-%d}"
+
+
+class OrderNumber(models.Model):
+    """The last order number given to a conversation's events for one subscription."""
+
+    id = models.BigAutoField(primary_key=True)
+    subscription = models.ForeignKey(Subscription, on_delete=models.CASCADE, related_name="+", db_index=False)
+    conversation_id = models.UUIDField()
+    last = models.PositiveBigIntegerField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["subscription", "conversation_id"], name="ordernumber_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.conversation_id}: {self.last}"
+
+
+class DeliveryQuerySet(TenantQuerySet["Delivery"]):
+    agent_column = "subscription__identity_id"
+
+    def pending(self) -> Self:
+        return self.filter(state=Delivery.State.PENDING)
+
+    def failed(self) -> Self:
+        return self.filter(state=Delivery.State.FAILED)
+
+
+class Delivery(models.Model):
+    """One event on its way to one endpoint. Its body is frozen: every attempt sends the same bytes."""
+
+    class State(models.TextChoices):
+        PENDING = "pending"  # at creation, after a failure with attempts left, and when replayed
+        DELIVERED = "delivered"  # by a 2xx
+        FAILED = "failed"  # by the last attempt, or because its endpoint was disabled; can be replayed
+        CANCELLED = "cancelled"  # with its subscription
+
+    class Kind(models.TextChoices):
+        EVENT = "event"
+        TEST = "test"  # asked for by an owner who tries the endpoint
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="deliveries")
+    subscription = models.ForeignKey(Subscription, on_delete=models.CASCADE, related_name="deliveries", db_index=False)
+    kind = models.CharField(max_length=5, choices=Kind, default=Kind.EVENT)
+    event_id = models.UUIDField()
+    event_type = models.CharField(max_length=40, help_text="Name from the catalogue.")
+    conversation_id = models.UUIDField(null=True, blank=True)
+    order_number = models.PositiveBigIntegerField(null=True, blank=True)
+    body = models.TextField()
+    state = models.CharField(max_length=10, choices=State, default=State.PENDING)
+    attempts_made = models.PositiveSmallIntegerField(default=0, help_text="On the present schedule.")
+    is_replay = models.BooleanField(default=False, help_text="Asked for again: outside of the failure streak.")
+    next_attempt_at = models.DateTimeField(default=timezone.now)
+    claimed_at = models.DateTimeField(null=True, blank=True)
+    claimed_until = models.DateTimeField(null=True, blank=True, help_text="A worker is at it, or died.")
+    generation = models.PositiveIntegerField(default=0, help_text="Number of the latest claim.")
+    created_at = models.DateTimeField(default=timezone.now)
+    settled_at = models.DateTimeField(null=True, blank=True)
+
+    objects = DeliveryQuerySet.as_manager()
+
+    class Meta:
+        verbose_name_plural = "deliveries"
+        constraints = [
+            # Also what lists a subscription's deliveries.
+            models.UniqueConstraint(fields=["subscription", "event_id"], name="delivery_once"),
+        ]
+        indexes = [
+            # The queue: only what is pending, by endpoint.
+            models.Index(fields=["subscription", "next_attempt_at"], name="delivery_due", condition=Q(state="pending")),
+            models.Index(fields=["subscription", "created_at"], name="delivery_failed", condition=Q(state="failed")),
+            models.Index(fields=["settled_at"], name="delivery_settled", condition=~Q(settled_at=None)),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.event_type} {self.public_event_id} ({self.state})"
+
+    @property
+    def public_event_id(self) -> str:
+        """The id that receivers tell repeats by."""
+        return prefixed("evt", self.event_id)
+
+
+class AttemptQuerySet(TenantQuerySet["Attempt"]):
+    def succeeded(self) -> Self:
+        return self.filter(response_status__range=(200, 299))
+
+    def unsuccessful(self) -> Self:
+        """Another answer, or none."""
+        return self.exclude(response_status__range=(200, 299)) | self.filter(response_status=None)
+
+
+class Attempt(models.Model):
+    """One request to an endpoint and what came back. Its id is the request's own."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="+", db_index=False)
+    identity = models.ForeignKey(Identity, on_delete=models.CASCADE, related_name="+", db_index=False)
+    subscription = models.ForeignKey(Subscription, on_delete=models.CASCADE, related_name="attempts", db_index=False)
+    delivery = models.ForeignKey(Delivery, on_delete=models.CASCADE, related_name="attempts")
+    number = models.PositiveSmallIntegerField()
+    url = models.CharField(max_length=2000)
+    request_headers = models.JSONField(help_text="As sent; signatures and the bearer token are left out.")
+    response_status = models.PositiveSmallIntegerField(null=True, blank=True)
+    response_body = models.TextField(null=True, blank=True)  # noqa: DJ001 - null: there was no answer
+    error_detail = models.CharField(max_length=300, null=True, blank=True)  # noqa: DJ001 - null on the wire
+    duration_ms = models.PositiveIntegerField(null=True, blank=True)
+    is_replay = models.BooleanField(default=False)
+    at = models.DateTimeField(default=timezone.now)
+
+    objects = AttemptQuerySet.as_manager()
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["organization", "-at", "-id"], name="attempt_org_newest"),
+            models.Index(fields=["identity", "-at", "-id"], name="attempt_identity_newest"),
+            models.Index(fields=["subscription", "-at", "-id"], name="attempt_subscription_newest"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.response_status or 'no answer'} from {self.url}"
+
+    @property
+    def request_id(self) -> str:
+        """What the request carried as its own id."""
+        return str(self.id)
+
+    @property
+    def request_body(self) -> str:
+        """The exact body sent."""
+        return self.delivery.body
+
+    @property
+    def succeeded(self) -> bool:
+        return self.response_status is not None and 200 <= self.response_status < 300
+
+    def frozen(self) -> dict[str, Any]:
+        """What an event keeps of the attempt."""
+        return {"attempt_id": str(self.id), "status": self.response_status, "error": self.error_detail}

@@ -1,0 +1,172 @@
+"""Signing keys: made, replaced, shown once; and the signatures that public verifiers accept.
+
+A delivery carries the vendor's signature (its words are in `dialects`) and beside it the three headers of the
+Standard Webhooks specification, with a signature of each valid key while one is being replaced.
+"""
+
+import base64
+import hashlib
+import hmac
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from accounts.models import Identity, Organization
+from core import secrets
+from core.actor import Actor, Role
+from core.errors import Forbidden
+from events.record import record
+from webhooks.models import SigningKey
+
+PREFIX = "whsec_"
+_KEY_BYTES = 32
+
+# A replaced key still signs for so long, so that receivers can change theirs without missing anything.
+FORMER_VALID_FOR = timedelta(hours=24)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyStatus:
+    """Whether deliveries are signed, and since when by the present key."""
+
+    configured: bool
+    created_at: datetime | None
+
+
+def rotate_key(actor: Actor, identity: Identity) -> tuple[SigningKey, str]:
+    """Make the identity's signing key, or replace it; the row and the plaintext, which is shown this once.
+
+    The former one signs beside it for 24 hours. An agent may replace its own. Raises `Forbidden`.
+    """
+    require_owner(actor, identity)
+    with transaction.atomic():
+        Identity.objects.select_for_update(no_key=True).get(pk=identity.pk)
+        return _replace(actor, identity.organization_id, identity)
+
+
+def rotate_organization_key(actor: Actor, organization: Organization) -> tuple[SigningKey, str]:
+    """The same for the key of a whole organization, which signs for identities that have none of their own."""
+    actor.require(Role.ADMIN)
+    with transaction.atomic():
+        Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)
+        return _replace(actor, organization.id, None)
+
+
+def first_key(actor: Actor, identity: Identity) -> str | None:
+    """A first key for an identity whose deliveries nothing signs yet; None when something does.
+
+    The caller holds the identity's lock.
+    """
+    if key_status(identity).configured:
+        return None
+    return _replace(actor, identity.organization_id, identity)[1]
+
+
+def key_status(identity: Identity) -> KeyStatus:
+    """What signs this identity's deliveries."""
+    keys = SigningKey.objects.current().filter(
+        Q(identity=identity) | Q(identity=None, organization_id=identity.organization_id)
+    )
+    # An identity's own key comes before its organization's.
+    key = keys.order_by("identity_id").first()
+    return KeyStatus(key is not None, key.created_at if key else None)
+
+
+def key_statuses(identities: Iterable[Identity]) -> dict[UUID, KeyStatus]:
+    """`key_status` of many identities, in one query."""
+    pairs = [(identity.id, identity.organization_id) for identity in identities]
+    rows = (
+        SigningKey.objects.current()
+        .filter(
+            Q(identity_id__in=[pair[0] for pair in pairs]) | Q(identity=None, organization_id__in={p[1] for p in pairs})
+        )
+        .values_list("identity_id", "organization_id", "created_at")
+    )
+    since = {identity_id or organization_id: created_at for identity_id, organization_id, created_at in rows}
+    found = {identity_id: since.get(identity_id, since.get(organization_id)) for identity_id, organization_id in pairs}
+    return {identity_id: KeyStatus(moment is not None, moment) for identity_id, moment in found.items()}
+
+
+def organization_key_status(actor: Actor, organization: Organization) -> KeyStatus:
+    """Whether any identity that the actor may see, or the organization, has a key."""
+    keys = SigningKey.objects.current().filter(organization=organization)
+    if actor.is_agent:
+        keys = keys.filter(Q(identity_id=actor.identity_id) | Q(identity=None))
+    key = keys.order_by("-created_at").first()
+    return KeyStatus(key is not None, key.created_at if key else None)
+
+
+def valid_keys(identities: Iterable[tuple[UUID, UUID]]) -> dict[UUID, list[str]]:
+    """For each (identity, organization) the plaintext keys that sign now, the newest first.
+
+    An organization's key signs beside an identity's own for as long as the latter is new.
+    """
+    pairs = set(identities)
+    if not pairs:
+        return {}
+    since = timezone.now() - FORMER_VALID_FOR
+    keys = list(
+        SigningKey.objects.filter(Q(replaced_at=None) | Q(replaced_at__gt=since))
+        .filter(
+            Q(identity_id__in=[pair[0] for pair in pairs]) | Q(identity=None, organization_id__in={p[1] for p in pairs})
+        )
+        .order_by("-created_at")
+    )
+    return {
+        identity_id: [secrets.unseal(key.sealed_key) for key in _signing(keys, identity_id, organization_id, since)]
+        for identity_id, organization_id in pairs
+    }
+
+
+def standard_headers(keys: list[str], *, event_id: str, timestamp: int, body: bytes) -> dict[str, str]:
+    """The headers of the Standard Webhooks specification; without keys there is no signature."""
+    headers = {"webhook-id": event_id, "webhook-timestamp": str(timestamp)}
+    if keys:
+        headers["webhook-signature"] = " ".join(_standard_signature(key, event_id, timestamp, body) for key in keys)
+    return headers
+
+
+def require_owner(actor: Actor, identity: Identity) -> None:
+    """Raise `Forbidden` unless the actor is an admin, or the identity's own agent."""
+    if not actor.is_agent:
+        actor.require(Role.ADMIN)
+    elif actor.identity_id != identity.id:
+        raise Forbidden("This key is bound to another identity.")
+
+
+def _replace(actor: Actor, organization_id: UUID, identity: Identity | None) -> tuple[SigningKey, str]:
+    plaintext = PREFIX + base64.b64encode(os.urandom(_KEY_BYTES)).decode()
+    now = timezone.now()
+    former = SigningKey.objects.current().filter(organization_id=organization_id, identity=identity)
+    replaced = former.update(replaced_at=now)
+    key = SigningKey.objects.create(
+        organization_id=organization_id, identity=identity, sealed_key=secrets.seal(plaintext), created_at=now
+    )
+    record(
+        actor,
+        "webhook.key_replaced" if replaced else "webhook.key_created",
+        organization_id=organization_id,
+        identity_id=identity.id if identity else None,
+        subject_id=key.id,
+    )
+    return key, plaintext
+
+
+def _signing(keys: list[SigningKey], identity_id: UUID, organization_id: UUID, since: datetime) -> list[SigningKey]:
+    own = [key for key in keys if key.identity_id == identity_id]
+    shared = [key for key in keys if key.identity_id is None and key.organization_id == organization_id]
+    if not own:
+        return shared
+    return own if own[-1].created_at < since else own + shared
+
+
+def _standard_signature(key: str, event_id: str, timestamp: int, body: bytes) -> str:
+    message = f"{event_id}.{timestamp}.".encode() + body
+    digest = hmac.new(base64.b64decode(key.removeprefix(PREFIX)), message, hashlib.sha256).digest()
+    return "v1," + base64.b64encode(digest).decode()
