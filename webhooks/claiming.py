@@ -19,7 +19,7 @@ from core import secrets
 from core.actor import Actor
 from events.record import record
 from webhooks.models import Attempt, Delivery, Subscription
-from webhooks.schedule import DISABLED_AFTER, SCHEDULE
+from webhooks.schedule import DISABLED_AFTER, SCHEDULE, wait_on
 from webhooks.signing import valid_keys
 
 logger = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ SET claimed_at = %(now)s, claimed_until = %(until)s, generation = generation + 1
 FROM picked WHERE delivery.id = picked.id
 RETURNING delivery.id, delivery.organization_id, picked.identity_id, delivery.subscription_id, delivery.event_id,
           delivery.body, delivery.attempts_made, delivery.is_replay, delivery.generation,
-          delivery.next_attempt_at AS due_at,
+          delivery.next_attempt_at AS due_at, delivery.created_at,
           picked.url, picked.sealed_auth_token, picked.dialect, picked.failing
 """
 
@@ -87,6 +87,7 @@ class Claim:
     is_replay: bool
     generation: int
     due_at: datetime
+    created_at: datetime
     url: str
     auth_token: str
     dialect: str
@@ -147,12 +148,12 @@ def settle(outcomes: list[Outcome]) -> None:
         }
         known = [outcome for outcome in outcomes if outcome.claim.subscription_id in endpoints]
         Attempt.objects.bulk_create([outcome.attempt for outcome in known])
-        _move(known)
+        _move(known, endpoints)
         for endpoint in endpoints.values():
             _judge(endpoint, [outcome for outcome in known if outcome.claim.subscription_id == endpoint.id])
 
 
-def _move(outcomes: list[Outcome]) -> None:
+def _move(outcomes: list[Outcome], endpoints: dict[UUID, Subscription]) -> None:
     """Each delivery to its next state; an endpoint that has it has it, whoever's claim that was."""
     now = timezone.now()
     delivered = [outcome.claim.id for outcome in outcomes if outcome.succeeded]
@@ -161,12 +162,14 @@ def _move(outcomes: list[Outcome]) -> None:
     )
     for outcome in outcomes:
         if not outcome.succeeded:
-            _try_again(outcome, now)
+            _try_again(outcome, endpoints[outcome.claim.subscription_id], now)
 
 
-def _try_again(outcome: Outcome, now: datetime) -> None:
+def _try_again(outcome: Outcome, endpoint: Subscription, now: datetime) -> None:
     made = outcome.claim.attempts_made + 1
-    wait = SCHEDULE.wait_after(made)
+    wait = SCHEDULE.wait_after(made) or wait_on(
+        created_at=outcome.claim.created_at, last_success_at=endpoint.last_success_at, now=now
+    )
     changes: dict[str, Any] = {"attempts_made": made, "claimed_until": None}
     if wait is None:
         changes |= {"state": Delivery.State.FAILED, "settled_at": now}

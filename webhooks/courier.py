@@ -19,6 +19,8 @@ from webhooks.posting import post
 
 logger = logging.getLogger(__name__)
 
+DEADLINE = 15.0  # seconds in all for one request
+
 # Young requests under way at a time; those older than a second hang and must not take the others' places.
 MOST_YOUNG = 128
 MOST_IN_ALL = 640
@@ -27,6 +29,8 @@ YOUNG_FOR = 1.0
 # Without anything to do the queue is looked at so often, and after so long the courier goes home.
 LOOK_EVERY = 0.25
 STAYS_FOR = 0.5
+
+GATHER_FOR = 0.004
 
 Given = TypeVar("Given")
 
@@ -92,7 +96,7 @@ class Courier:
 
     async def _carry(self, given: Claim) -> None:
         try:
-            outcome = await post(given)
+            outcome = await post(given, deadline=DEADLINE)
         finally:
             task = asyncio.current_task()
             if task is not None:
@@ -113,6 +117,8 @@ class Courier:
             await asyncio.wait_for(self._news.wait(), LOOK_EVERY)
         except TimeoutError:
             return
+        # Answers come in swarms: a few more in the same transaction cost nothing.
+        await asyncio.sleep(GATHER_FOR)
 
     async def _go_home(self) -> None:
         """Told to stop in the middle: what is recorded is recorded, the rest another worker posts again."""

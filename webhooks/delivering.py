@@ -163,6 +163,7 @@ def _by_hand(delivery: Delivery) -> Claim:
         is_replay=True,
         generation=delivery.generation,
         due_at=timezone.now(),
+        created_at=delivery.created_at,
         url=subscription.url,
         auth_token=secrets.unseal(subscription.sealed_auth_token) if subscription.sealed_auth_token else "",
         dialect=subscription.dialect,

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from webhooks.schedule import LONGEST_RETRY_AFTER, SCHEDULE, Schedule, retry_after
+from webhooks.schedule import LONGEST_RETRY_AFTER, SCHEDULE, Schedule, retry_after, wait_on
 
 NOW = datetime(2026, 6, 9, 12, tzinfo=UTC)
 
@@ -64,3 +64,19 @@ def test_the_jitter_stays_within_a_fifth() -> None:
 )
 def test_what_retry_after_asks_for(value: str, wait: timedelta | None) -> None:
     assert retry_after(value, now=NOW) == wait
+
+
+@pytest.mark.parametrize(
+    ("age", "since_success", "wait"),
+    [
+        (timedelta(days=4), None, None),
+        (timedelta(days=4), timedelta(hours=23), timedelta(hours=1)),
+        (timedelta(days=4), timedelta(hours=25), None),
+        (timedelta(days=15), timedelta(hours=1), None),
+    ],
+)
+def test_an_endpoint_that_took_anything_of_late_is_tried_on(
+    age: timedelta, since_success: timedelta | None, wait: timedelta | None
+) -> None:
+    last_success_at = None if since_success is None else NOW - since_success
+    assert wait_on(created_at=NOW - age, last_success_at=last_success_at, now=NOW) == wait
