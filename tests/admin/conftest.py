@@ -10,7 +10,7 @@ from django.test import Client
 from django.utils import timezone
 from procrastinate.contrib.django import app
 
-from accounts.models import User
+from accounts.models import FormerHandle, User
 from api.models import IdempotencyKey
 from contactrules.rules import create_rule, note_decision, verdict
 from core import secrets
@@ -18,6 +18,7 @@ from events.record import record
 from imessage.models import DeliveryStep, RouterMessage, TapbackChange
 from lines.models import Callback, Dispatch, LineEvent
 from tests import make
+from webhooks.models import Attempt, Delivery, OrderNumber, SigningKey, Subscription
 
 SECRET = "never-shown"
 
@@ -76,6 +77,28 @@ def _fill() -> None:
     Callback.objects.create(account=line.account, event_key=str(outbound.id), body=b'{"id": "evt", "text": "\xff"}')
     LineEvent.objects.create(line=line, column="seen", before="unknown", after="healthy", reason="answers", actor={})
     IdempotencyKey.objects.create(scope=str(identity.id), operation="send", key="k-1", fingerprint="0" * 64)
+    FormerHandle.objects.create(handle=f"{identity.handle}-before", identity=identity)
+    SigningKey.objects.create(organization=organization, identity=identity, sealed_key=secrets.seal("key"))
+    subscription = Subscription.objects.create(
+        organization=organization, identity=identity, url="https://agent.example.com/", event_types=["message.sent"]
+    )
+    OrderNumber.objects.create(subscription=subscription, conversation_id=conversation.id, last=1)
+    delivery = Delivery.objects.create(
+        organization=organization,
+        subscription=subscription,
+        event_id=outbound.id,
+        event_type="message.sent",
+        body="{}",
+    )
+    Attempt.objects.create(
+        organization=organization,
+        identity=identity,
+        subscription=subscription,
+        delivery=delivery,
+        number=1,
+        url=subscription.url,
+        request_headers={},
+    )
     account = make.make_account(f"account {organization.id}", sealed_token=SECRET, sealed_callback_secret=SECRET)
     assert secrets.seal("x") != account.sealed_token
     with transaction.atomic():
