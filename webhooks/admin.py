@@ -3,7 +3,7 @@
 from django.contrib import admin
 
 from core.admin import BigTableAdmin, ReadOnlyAdmin, ReadOnlyInline
-from webhooks.models import Attempt, Delivery, SigningKey, Subscription
+from webhooks.models import Attempt, Delivery, OrderNumber, SigningKey, Subscription
 
 
 @admin.register(Subscription)
@@ -57,3 +57,10 @@ class AttemptAdmin(BigTableAdmin):
     list_display = ("id", "url", "response_status", "error_detail", "duration_ms", "is_replay", "at")
     id_fields = ("id", "delivery_id", "subscription_id", "identity_id", "organization_id")
     derived_fields = ("request_body",)
+
+
+@admin.register(OrderNumber)
+class OrderNumberAdmin(BigTableAdmin):
+    list_display = ("conversation_id", "subscription", "last")
+    list_select_related = ("subscription",)
+    id_fields = ("conversation_id", "subscription_id")

@@ -3,7 +3,6 @@
 from datetime import timedelta
 from uuid import UUID
 
-from asgiref.sync import sync_to_async
 from django.utils import timezone
 from procrastinate import RetryStrategy
 from procrastinate.contrib.django import app
@@ -21,7 +20,7 @@ KEPT_FOR = timedelta(days=30)
 _BATCH = 2_000
 
 
-@app.task(name="webhooks.fanout", retry=RetryStrategy(max_attempts=20, exponential_wait=2))
+@app.task(name="webhooks.fanout", retry=RetryStrategy(max_attempts=10, exponential_wait=2))
 def fanout(number: int) -> None:
     """Make an event's deliveries; `lock` is its conversation, so that those of one come in order."""
     if fan_out(number):
@@ -38,8 +37,7 @@ async def deliver() -> None:
 @app.task(name="webhooks.retry_due", queueing_lock="webhooks.retry_due")
 async def retry_due(timestamp: int) -> None:
     """Retries become due by themselves; and the net under every lost nudge."""
-    if await sync_to_async(_anything_due, thread_sensitive=False)():
-        await deliver_due()
+    await deliver_due(stay=0)
 
 
 @app.task(name="webhooks.end_subscriptions")
@@ -59,7 +57,3 @@ def forget(timestamp: int) -> None:
             break
     OrderNumber.objects.filter(subscription__status=Subscription.Status.DELETED).delete()
     SigningKey.objects.filter(replaced_at__lt=now - FORMER_VALID_FOR).delete()
-
-
-def _anything_due() -> bool:
-    return Delivery.objects.pending().filter(next_attempt_at__lte=timezone.now()).exists()

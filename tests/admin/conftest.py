@@ -10,10 +10,11 @@ from django.test import Client
 from django.utils import timezone
 from procrastinate.contrib.django import app
 
-from accounts.models import FormerHandle, User
+from accounts.models import FormerHandle, Identity, User
 from api.models import IdempotencyKey
 from contactrules.rules import create_rule, note_decision, verdict
 from core import secrets
+from core.ids import uuid7
 from events.record import record
 from imessage.models import DeliveryStep, RouterMessage, TapbackChange
 from lines.models import Callback, Dispatch, LineEvent
@@ -78,20 +79,33 @@ def _fill() -> None:
     LineEvent.objects.create(line=line, column="seen", before="unknown", after="healthy", reason="answers", actor={})
     IdempotencyKey.objects.create(scope=str(identity.id), operation="send", key="k-1", fingerprint="0" * 64)
     FormerHandle.objects.create(handle=f"{identity.handle}-before", identity=identity)
-    SigningKey.objects.create(organization=organization, identity=identity, sealed_key=secrets.seal("key"))
+    account = make.make_account(f"account {organization.id}", sealed_token=SECRET, sealed_callback_secret=SECRET)
+    assert secrets.seal("x") != account.sealed_token
+    with transaction.atomic():
+        record(make.operator(), "line.added", organization_id=organization.id, subject_id=line.id)
+    _add_webhooks(identity)
+    # A job a day ahead, so that it stays in the queue.
+    app.configure_task(
+        "lines.probe_all", schedule_at=timezone.now() + timedelta(days=1), queueing_lock=str(organization.id)
+    ).defer(timestamp=0)
+
+
+def _add_webhooks(identity: Identity) -> None:
+    whose = {"organization": identity.organization}
+    SigningKey.objects.create(**whose, identity=identity, sealed_key=SECRET)
     subscription = Subscription.objects.create(
-        organization=organization, identity=identity, url="https://agent.example.com/", event_types=["message.sent"]
+        **whose,
+        identity=identity,
+        url="https://agent.example.com/hook",
+        event_types=["message.received"],
+        sealed_auth_token=SECRET,
     )
-    OrderNumber.objects.create(subscription=subscription, conversation_id=conversation.id, last=1)
+    OrderNumber.objects.create(subscription=subscription, conversation_id=uuid7(), last=1)
     delivery = Delivery.objects.create(
-        organization=organization,
-        subscription=subscription,
-        event_id=outbound.id,
-        event_type="message.sent",
-        body="{}",
+        **whose, subscription=subscription, event_id=uuid7(), event_type="message.received", body="{}"
     )
     Attempt.objects.create(
-        organization=organization,
+        **whose,
         identity=identity,
         subscription=subscription,
         delivery=delivery,
@@ -99,11 +113,3 @@ def _fill() -> None:
         url=subscription.url,
         request_headers={},
     )
-    account = make.make_account(f"account {organization.id}", sealed_token=SECRET, sealed_callback_secret=SECRET)
-    assert secrets.seal("x") != account.sealed_token
-    with transaction.atomic():
-        record(make.operator(), "line.added", organization_id=organization.id, subject_id=line.id)
-    # A job a day ahead, so that it stays in the queue.
-    app.configure_task(
-        "lines.probe_all", schedule_at=timezone.now() + timedelta(days=1), queueing_lock=str(organization.id)
-    ).defer(timestamp=0)

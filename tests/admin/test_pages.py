@@ -17,7 +17,7 @@ from imessage.models import Message
 from tests import make
 from tests.admin.conftest import SECRET
 
-OURS = ["accounts", "events", "lines", "contactrules", "imessage", "api"]
+OURS = ["accounts", "events", "lines", "contactrules", "imessage", "webhooks", "api"]
 MODELS = sorted(django_admin.site._registry, key=lambda model: model._meta.label)
 
 # A list costs the session, the person, the count and the rows; filters by account one more.

@@ -1,14 +1,11 @@
 """The one door for calls to tenants' addresses: nothing inward is connected to, nothing lasts, nothing is too big."""
 
-import contextlib
 import datetime
 import gzip
 import ipaddress
 import socket
 import ssl
-import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,27 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from core import http
 from core.http import UNREACHABLE, OutboundFailed, OutboundRefused, fetch
 from tests.core import receivers
-
-_watching: list[list[Any]] = []
-
-
-def _watch(event: str, args: tuple[Any, ...]) -> None:
-    if _watching and event == "socket.connect" and args[0].type & socket.SOCK_STREAM:
-        _watching[-1].append(args[1])
-
-
-sys.addaudithook(_watch)
-
-
-@contextlib.contextmanager
-def connections() -> Iterator[list[Any]]:
-    """Every stream connection that this process opens meanwhile, as the interpreter itself sees them."""
-    seen: list[Any] = []
-    _watching.append(seen)
-    try:
-        yield seen
-    finally:
-        _watching.remove(seen)
+from tests.core.sockets import connections
 
 
 @pytest.fixture
