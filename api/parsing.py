@@ -145,7 +145,7 @@ def _web_url(text: str) -> str:
 
 # Text that PostgreSQL can hold; give it a length with `Field`.
 Text = Annotated[str, said_by(storable), Documented(pattern="^[^\\x00]*$")]
-PhoneNumber = Annotated[str, said_by(e164), Documented(format="e164", pattern=r"^\+[1-9][0-9]{6,14}$")]
+PhoneNumber = Annotated[str, said_by(e164), Documented(format="e164")]
 WebUrl = Annotated[str, Field(max_length=_URL_LIMIT), said_by(_web_url), Documented(format="web-url")]
 QueryBool = Annotated[bool, BeforeValidator(_true_or_false)]
 
@@ -165,11 +165,12 @@ def _integer(digits: str) -> int:
     return int(digits)
 
 
-def _float(digits: str) -> float:
+def _float(digits: str) -> float | int:
     number = float(digits)
     if math.isinf(number):
         raise BadJson("The body holds a number that is too large.")
-    return number
+    # To JSON 3.0 and 3 are the same number.
+    return int(number) if number.is_integer() and abs(number) < 2**53 else number
 
 
 def _constant(name: str) -> float:

@@ -38,7 +38,7 @@ router = Router(tags=["Messages"])
 
 OPERATION = "imessage.send"
 
-_NUMBER = {"type": "string", "format": "e164", "pattern": r"^\+[1-9][0-9]{6,14}$"}
+_NUMBER = {"type": "string", "format": "e164"}
 
 
 def _one_recipient(to: Any) -> Any:
@@ -103,16 +103,10 @@ class Sender(BaseModel):
 class MessageFilter(Span, Page):
     agent_identity_id: UUID | None = None
     conversation_id: UUID | None = None
-    thread_id: Annotated[UUID, Field(description="Goes with conversation_id.")] | None = None
+    thread_id: UUID | None = None
     is_read: QueryBool | None = None
     is_blocked: QueryBool | None = None
     include_groups: QueryBool = False
-
-    @model_validator(mode="after")
-    def _thread_of_a_conversation(self) -> Self:
-        if self.thread_id and self.conversation_id is None:
-            raise PydanticCustomError("thread", "thread_id goes with conversation_id.")
-        return self
 
 
 _CURSOR = "cur"
