@@ -1,5 +1,6 @@
 """Organizations, their people, their agent identities and the keys that speak for them."""
 
+from datetime import datetime
 from typing import Any, ClassVar, Self
 from uuid import UUID
 
@@ -180,9 +181,9 @@ class FormerHandle(models.Model):
 
 
 class ApiKeyQuerySet(TenantQuerySet["ApiKey"]):
-    def usable(self) -> Self:
-        """Keys that were neither revoked nor have expired."""
-        return self.filter(revoked_at=None).exclude(expires_at__lte=timezone.now())
+    def usable(self, at: datetime | None = None) -> Self:
+        """Keys that were neither revoked nor have expired, now or at a given time."""
+        return self.filter(revoked_at=None).exclude(expires_at__lte=at or timezone.now())
 
 
 class ApiKey(models.Model):

@@ -39,6 +39,17 @@ IDEMPOTENT = {
 }
 KEYED = {"parameters": [{**IDEMPOTENT["parameters"][0], "required": True}]}
 
+# The insert alone waits no longer than that: what comes after it waits as long as it does without a key.
+_CLAIM = """
+WITH patience AS MATERIALIZED (
+    SELECT current_setting('lock_timeout') AS usual, set_config('lock_timeout', %s, true)
+)
+INSERT INTO api_idempotencykey (scope, operation, key, fingerprint, subject_id, status, answer, created_at)
+SELECT %s, %s, %s, %s, '', 0, '', %s FROM patience
+ON CONFLICT (scope, operation, key) DO NOTHING
+RETURNING id, set_config('lock_timeout', (SELECT usual FROM patience), true)
+"""
+
 _KEY = re.compile(r"[\x20-\x7e]{1,255}")
 
 
@@ -166,21 +177,16 @@ def forget_old_keys() -> int:
 def _claim(scope: str, operation: str, key: str, fingerprint: str) -> int | None:
     """The id of the new row, or None when the key is taken by a committed request."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{int(TWIN_WAIT.total_seconds() * 1000)}ms"])
         try:
             cursor.execute(
-                "INSERT INTO api_idempotencykey (scope, operation, key, fingerprint, subject_id, status, answer,"
-                " created_at) VALUES (%s, %s, %s, %s, '', 0, '', %s)"
-                " ON CONFLICT (scope, operation, key) DO NOTHING RETURNING id",
-                [scope, operation, key, fingerprint, timezone.now()],
+                _CLAIM,
+                [f"{TWIN_WAIT // timedelta(milliseconds=1)}ms", scope, operation, key, fingerprint, timezone.now()],
             )
         except OperationalError as error:
             if isinstance(error.__cause__, LockNotAvailable):
                 raise KeyInProgress(retry_after=1) from error
             raise
         row = cursor.fetchone()
-        # The deed's own locks wait as long as they do without a key.
-        cursor.execute("SET LOCAL lock_timeout TO DEFAULT")
     return row[0] if row else None
 
 

@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 # Seconds between two looks at the table without being told to.
 POLL_EVERY = 2.0
+# The pause after reading, in which further notifications gather.
+BREATH = 0.02
 FIRST_WAIT = 0.2
 LONGEST_WAIT = 5.0
 # More missed events than this are not told one by one: every region re-fetches once.
@@ -101,6 +103,8 @@ class Listener:
                         await self._pass_on(payload["signal"])
                 if not heard or any("number" in payload for payload in heard):
                     await self._tell_what_is_new()
+                    # The first is told at once; of a crowd the rest is read together.
+                    await asyncio.sleep(BREATH)
 
     async def _begin_at_the_end(self) -> None:
         """Nobody is owed what happened before this process started; pages ask for what they missed."""

@@ -11,6 +11,7 @@ from accounts.models import Identity
 from contactrules.models import ContactRule, Decision, RuleRevision
 from core import gate
 from core.actor import Actor, Role
+from core.compiled import Compiled
 from core.errors import Conflict, Forbidden, Invalid, NotFound
 from core.phones import e164
 from events.record import record
@@ -20,6 +21,28 @@ class DuplicateRule(Conflict):
     """A rule for this number already exists on the identity. Field: `existing_rule_id`."""
 
     code = "duplicate_rule"
+
+
+_identity_locked = Compiled(lambda key: Identity.objects.select_for_update(no_key=True).filter(pk=key), key=UUID(int=1))
+
+
+def _deciding_in(direction: str) -> Compiled[tuple[UUID]]:
+    """The id of the rule for a number that judges one direction, by the action that decides."""
+    return Compiled(
+        lambda identity_id, human, action: (
+            ContactRule.objects.active()
+            .covering(direction)
+            .filter(identity_id=identity_id, match_target=human, action=action)
+            .order_by("id")
+            .values_list("id")[:1]
+        ),
+        identity_id=UUID(int=1),
+        human="sample human",
+        action="sample action",
+    )
+
+
+_deciding = {str(direction): _deciding_in(str(direction)) for direction in ContactRule.Direction.values}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +73,8 @@ def verdict(identity: Identity, human: str, *, direction: str = ContactRule.Dire
     outbound = direction == ContactRule.Direction.OUTBOUND
     mode = identity.outbound_filter_mode if outbound else identity.imessage_filter_mode
     deciding = ContactRule.Action.BLOCK if mode == Identity.FilterMode.BLACKLIST else ContactRule.Action.ALLOW
-    rule_id = (
-        ContactRule.objects.active()
-        .covering(direction)
-        .filter(identity=identity, match_target=human, action=deciding)
-        .values_list("id", flat=True)
-        .first()
-    )
+    rule = _deciding[direction].first(identity_id=identity.id, human=human, action=str(deciding.value))
+    rule_id: UUID | None = rule[0] if rule else None
     blacklist = deciding == ContactRule.Action.BLOCK
     return Verdict(
         allowed=(rule_id is None) if blacklist else (rule_id is not None),
@@ -204,7 +222,10 @@ def lock_reach(identity: Identity) -> Identity:
 
     First of the locks: identity, conversation, message, always in that order (architecture.md, section 7).
     """
-    return Identity.objects.select_for_update(no_key=True).get(pk=identity.pk)
+    locked = _identity_locked.first(key=identity.pk)
+    if locked is None:
+        raise Identity.DoesNotExist()
+    return locked
 
 
 def _require_reach(actor: Actor, identity: Identity) -> None:

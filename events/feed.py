@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, connection
 
+from core import notices
 from events.models import Event
 
 logger = logging.getLogger(__name__)
@@ -34,7 +35,7 @@ class FeedItem:
 
 def publish_after_commit(number: int) -> None:
     """Once the current transaction has committed, send the event's number to every web process."""
-    transaction.on_commit(lambda: _notify({"number": number}), robust=True)
+    notices.after_commit(CHANNEL, json.dumps({"number": number}))
 
 
 def publish_signal(signal: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from accounts.models import Identity
 from contactrules.models import Decision
-from contactrules.rules import note_decision, verdict
+from contactrules.rules import Verdict, note_decision, verdict
 from core.actor import Actor
 from events.feed import publish_signal
 from events.record import record
@@ -131,8 +131,11 @@ def require_reachable(conversation: Conversation, *, subject: str) -> None:
         check_reachable(conversation)
 
 
-def check_reachable(conversation: Conversation) -> None:
-    """The same for a caller in a transaction that the refusal undoes; it wraps that in `refusals_kept`."""
+def check_reachable(conversation: Conversation) -> Verdict:
+    """The same for a caller in a transaction that the refusal undoes; it wraps that in `refusals_kept`.
+
+    Returns the verdict that allows it.
+    """
     if not conversation.identity.is_reachable:
         raise NotEnabled()
     if not conversation.connection.is_active:
@@ -145,6 +148,7 @@ def check_reachable(conversation: Conversation) -> None:
             address=conversation.human,
             reason=given.reason,
         ).because(given)
+    return given
 
 
 @contextlib.contextmanager

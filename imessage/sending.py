@@ -2,27 +2,30 @@
 
 import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime, timedelta
+from typing import Any, cast
 from urllib.parse import urlsplit
+from uuid import UUID
 
 from django.db import connection, models, transaction
 from django.utils import timezone
 
 from accounts.models import Identity
 from contactrules.models import Decision
-from contactrules.rules import lock_reach, note_decision, verdict
+from contactrules.rules import lock_reach
 from core.actor import Actor
+from core.compiled import Compiled
 from core.errors import Invalid
 from core.phones import e164
 from core.texts import MESSAGE_LIMIT, storable
-from events.record import record
+from imessage import accepting
 from imessage.connecting import connect_command, router_line
 from imessage.draining import wake_queue
 from imessage.errors import AwaitingInbound, CapReached, NoRouter, NotConnected, NotEnabled
 from imessage.media import part_for
-from imessage.models import Connection, Conversation, DeliveryStep, Direction, Message, Part, SendStyle
+from imessage.models import Connection, Conversation, Direction, Message, Part, SendStyle
 from imessage.receipts import check_reachable, refusals_kept
-from imessage.shapes import message_shape
 
 # Every accepted outbound message counts, failed ones too (architecture.md, section 5).
 CAP = 100
@@ -30,6 +33,16 @@ CAP_WINDOW = timedelta(hours=24)
 
 # A Retry-After of five seconds or less makes newer clients repeat the call by themselves (contract/inkbox.md 1.5).
 _SHORTEST_RETRY = 6
+
+
+_locked = Compiled(
+    lambda key: (
+        Conversation.objects.select_for_update(no_key=True, of=("self",))
+        .select_related("connection__line__account", "identity")
+        .filter(pk=key)
+    ),
+    key=UUID(int=1),
+)
 
 
 def send_message(
@@ -52,23 +65,26 @@ def send_message(
     if (conversation is None) == (to is None):
         raise Invalid("Name the recipient by exactly one of 'to' and 'conversation_id'.")
     sender = conversation.identity if conversation else _required(identity)
-    with refusals_kept(sender, subject=Decision.Subject.MESSAGE), transaction.atomic():
+    with refusals_kept(sender, subject=Decision.Subject.MESSAGE), _one_transaction():
         sender = lock_reach(sender)
         target = _conversation(sender, conversation, to)
-        check_reachable(target)
-        _check_cap(sender)
-        message = _store(actor, target, text=text or None, media_urls=media_urls, send_style=send_style)
+        given = check_reachable(target)
+        now = _check_cap(sender)
+        parts = [Part(kind=Part.Kind.TEXT, text=text)] if text else []
+        parts += [part_for(actor, url, organization_id=target.organization_id) for url in media_urls]
+        message = accepting.write(
+            actor, target, given=given, text=text or None, parts=parts, send_style=send_style, now=now
+        )
         wake_queue(target.id)
     return message
 
 
 def lock_conversation(conversation: Conversation) -> Conversation:
     """The conversation, locked until the transaction ends; after the identity, before its messages."""
-    return (
-        Conversation.objects.select_for_update(no_key=True, of=("self",))
-        .select_related("connection__line__account", "identity")
-        .get(pk=conversation.pk)
-    )
+    locked = _locked.first(key=conversation.pk)
+    if locked is None:
+        raise Conversation.DoesNotExist()
+    return locked
 
 
 def append(conversation: Conversation, message: Message, parts: Sequence[Part]) -> Message:
@@ -103,6 +119,11 @@ def append(conversation: Conversation, message: Message, parts: Sequence[Part]) 
 def used_of_cap(identity: Identity) -> int:
     """How many messages of the rolling 24 hours the identity has used."""
     return _in_window(identity).count()
+
+
+def _one_transaction() -> AbstractContextManager[Any]:
+    """The caller's transaction, or one of our own. No savepoint: whatever is refused has written nothing yet."""
+    return nullcontext() if connection.in_atomic_block else transaction.atomic()
 
 
 def _check_content(text: str | None, media_urls: Sequence[str], send_style: str) -> None:
@@ -168,14 +189,16 @@ def _never_connected(sender: Identity, human: str) -> NotConnected:
     )
 
 
-def _check_cap(sender: Identity) -> None:
-    """Raise `CapReached` unless a slot is free, by the database's clock; the caller holds the identity's lock.
+def _check_cap(sender: Identity) -> datetime:
+    """Raise `CapReached` unless a slot is free, by the database's clock, which is returned.
+
+    The caller holds the identity's lock.
 
     `now()` would be the transaction's start, which may lie before the wait for the lock.
     """
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT count(*), extract(epoch FROM min(created_at)), extract(epoch FROM clock_timestamp())"
+            "SELECT count(*), extract(epoch FROM min(created_at)), clock_timestamp()"
             " FROM (SELECT created_at FROM imessage_message"
             "  WHERE identity_id = %s AND direction = 'outbound'"
             "   AND created_at > clock_timestamp() - make_interval(secs => %s)"
@@ -184,11 +207,11 @@ def _check_cap(sender: Identity) -> None:
         )
         used, oldest, now = cursor.fetchone()
     if used < CAP:
-        return
+        return cast(datetime, now)
     frees_at = math.ceil(float(oldest) + CAP_WINDOW.total_seconds())
     raise CapReached(
         f"@{sender.handle} has sent {CAP} messages in the last 24 hours; repeat after the time given.",
-        retry_after=max(_SHORTEST_RETRY, frees_at - int(now)),
+        retry_after=max(_SHORTEST_RETRY, frees_at - int(now.timestamp())),
         limit=CAP,
         remaining=0,
         reset=frees_at,
@@ -199,57 +222,3 @@ def _in_window(identity: Identity) -> models.QuerySet[Message]:
     return Message.objects.filter(
         identity=identity, direction=Direction.OUTBOUND, created_at__gt=timezone.now() - CAP_WINDOW
     )
-
-
-def _store(
-    actor: Actor, conversation: Conversation, *, text: str | None, media_urls: Sequence[str], send_style: str
-) -> Message:
-    now = _database_now()
-    given = verdict(conversation.identity, conversation.human, direction=Decision.Direction.OUTBOUND)
-    message = Message(
-        organization_id=conversation.organization_id,
-        identity=conversation.identity,
-        conversation=conversation,
-        connection=conversation.connection,
-        line=conversation.connection.line,
-        human=conversation.human,
-        direction=Direction.OUTBOUND,
-        text=text,
-        send_style=send_style,
-        status=Message.Status.QUEUED,
-        rule_id=given.rule_id,
-        rule_revision=given.revision,
-        filter_mode=given.mode,
-        created_at=now,
-        updated_at=now,
-    )
-    parts = [Part(kind=Part.Kind.TEXT, text=text)] if text else []
-    parts += [part_for(actor, url, organization_id=conversation.organization_id) for url in media_urls]
-    append(conversation, message, parts)
-    note_decision(
-        conversation.identity,
-        conversation.human,
-        given,
-        direction=Decision.Direction.OUTBOUND,
-        subject=Decision.Subject.MESSAGE,
-        message_id=message.id,
-    )
-    DeliveryStep.objects.create(message=message, state="queued", at=now)
-    record(
-        actor,
-        "message.queued",
-        organization_id=message.organization_id,
-        identity_id=message.identity_id,
-        conversation_id=message.conversation_id,
-        subject_id=message.id,
-        data={"message": message_shape(message)},
-    )
-    return message
-
-
-def _database_now() -> datetime:
-    """The database's clock, after all locks: the cap is counted by it."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT clock_timestamp()")
-        moment: datetime = cursor.fetchone()[0]
-    return moment

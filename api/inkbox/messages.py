@@ -3,7 +3,6 @@
 from typing import Annotated, Any, Self
 from uuid import UUID
 
-from django.db.models import Prefetch
 from django.http import HttpRequest, HttpResponse
 from ninja import Query, Router
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, WithJsonSchema, model_validator
@@ -30,7 +29,8 @@ from core.ids import from_prefixed
 from core.texts import MESSAGE_LIMIT
 from dialects import inkbox
 from imessage.errors import ReplyTargetNotFound, ReplyTargetUnavailable
-from imessage.models import Conversation, Message, SendStyle, Tapback
+from imessage.listing import message_shapes
+from imessage.models import Conversation, Message, MessageQuerySet, SendStyle
 from imessage.sending import send_message
 from imessage.shapes import message_shape
 
@@ -144,7 +144,7 @@ def list_messages(request: HttpRequest, query: Query[MessageFilter]) -> HttpResp
     actor = actor_of(request)
     identity = narrowing_identity(actor, query.agent_identity_id)
     rows = _filtered(actor, identity, query)
-    return respond([inkbox.message(message_shape(message)) for message in rows])
+    return respond([inkbox.message(shape) for shape in message_shapes(rows)])
 
 
 @router.get("/messages/{message_id}", response=answers(200, MessageAnswer, 404))
@@ -231,7 +231,7 @@ def _sent(actor: Actor, identity: Identity, conversation: Conversation | None, b
     return Answer.created({"message": inkbox.message(message_shape(message))}, message.id)
 
 
-def _filtered(actor: Actor, identity: Identity | None, query: MessageFilter) -> list[Message]:
+def _filtered(actor: Actor, identity: Identity | None, query: MessageFilter) -> MessageQuerySet:
     """One page. Inside one conversation its own order holds; across several the time of storing."""
     rows = Message.objects.visible_to(actor)
     if identity:
@@ -247,5 +247,4 @@ def _filtered(actor: Actor, identity: Identity | None, query: MessageFilter) -> 
         rows = rows.filter(conversation_id=query.conversation_id).order_by("-position")
     else:
         rows = rows.order_by("-created_at", "-id")
-    with_all = rows.prefetch_related("parts", Prefetch("tapbacks", Tapback.objects.visible_to(actor).live()))
-    return list(with_all[query.offset : query.offset + query.limit])
+    return rows[query.offset : query.offset + query.limit]

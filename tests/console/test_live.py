@@ -17,6 +17,7 @@ from accounts.models import Membership, Organization, User
 from console import live, sockets
 from console.listening import Listener
 from console.topics import organization_group
+from core import notices
 from core.actor import Actor
 from events import feed
 from events.record import record
@@ -227,7 +228,7 @@ def test_a_lost_notification_is_found_in_the_table(
     alice: User, organization: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = signed_in(alice)
-    monkeypatch.setattr(feed, "_notify", lambda payload: None)
+    monkeypatch.setattr(notices, "_say", lambda: None)
 
     async def story() -> None:
         async with listening(), connected(client) as socket:

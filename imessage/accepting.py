@@ -1,0 +1,145 @@
+"""The rows of an accepted message, written by one statement.
+
+An ORM that talks row by row costs a round trip for each; here the message, its parts, counters, verdict, step, event
+and job go together, in the caller's transaction and under its locks.
+"""
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from django.db import connection
+
+from contactrules.models import Decision
+from contactrules.rules import Verdict
+from core.actor import Actor
+from core.ids import uuid7
+from events import feed
+from imessage.models import Conversation, Message, Part
+from imessage.shapes import message_shape
+
+_WRITE = """
+WITH thread AS (
+    UPDATE imessage_conversation SET next_position = next_position + 1, visible_total = visible_total + 1,
+        visible_last_id = %(id)s, visible_last_at = %(now)s, last_at = %(now)s, updated_at = %(now)s
+    WHERE id = %(conversation)s
+    RETURNING next_position - 1 AS position
+), said AS (
+    INSERT INTO imessage_message (id, organization_id, identity_id, conversation_id, connection_id, line_id, human,
+        direction, position, text, message_type, service, send_style, status, error_code, error_reason, error_message,
+        error_detail, is_read, is_blocked, rule_id, rule_revision, filter_mode, provider_handle, is_late, created_at,
+        updated_at)
+    SELECT %(id)s, %(organization)s, %(identity)s, %(conversation)s, %(connection)s, %(line)s, %(human)s,
+        'outbound', position, %(text)s, 'message', 'imessage', %(style)s, 'queued', '', '', '',
+        '', false, false, %(rule)s, %(revision)s, %(mode)s, '', false, %(now)s, %(now)s
+    FROM thread
+), parts AS (
+    INSERT INTO imessage_part (id, message_id, index, kind, text, url, media_id, content_type, size)
+    SELECT part.id, %(id)s, part.index, part.kind, part.text, part.url, part.media_id, part.content_type, part.size
+    FROM jsonb_to_recordset(%(parts)s) AS part (id uuid, index smallint, kind text, text text, url text,
+        media_id uuid, content_type text, size bigint)
+), decision AS (
+    INSERT INTO contactrules_decision (organization_id, identity_id, human, direction, subject, allowed, mode,
+        revision, rule_id, message_id, at)
+    VALUES (%(organization)s, %(identity)s, %(human)s, %(outbound)s, %(subject)s, true, %(mode)s, %(revision)s,
+        %(rule)s, %(id)s, %(now)s)
+), step AS (
+    INSERT INTO imessage_deliverystep (message_id, state, detail, at) VALUES (%(id)s, 'queued', '', %(now)s)
+), event AS (
+    INSERT INTO events_event (id, type, organization_id, identity_id, conversation_id, subject_id, actor, data, at)
+    VALUES (%(event)s, 'message.queued', %(organization)s, %(identity)s, %(conversation)s, %(id)s::text, %(actor)s,
+        %(data)s, %(now)s)
+    RETURNING number
+)
+SELECT number FROM event
+"""
+
+
+def write(
+    actor: Actor,
+    conversation: Conversation,
+    *,
+    given: Verdict,
+    text: str | None,
+    parts: Sequence[Part],
+    send_style: str,
+    now: datetime,
+) -> Message:
+    """Store a queued message at the end of its conversation with everything that goes with it, and tell open pages.
+
+    The caller holds the locks of the identity and the conversation, has decided, and wakes the queue.
+    """
+    message = Message(
+        organization_id=conversation.organization_id,
+        identity_id=conversation.identity_id,
+        conversation_id=conversation.id,
+        connection_id=conversation.connection_id,
+        line_id=conversation.connection.line_id,
+        human=conversation.human,
+        direction="outbound",
+        position=conversation.next_position,
+        text=text,
+        send_style=send_style,
+        status=Message.Status.QUEUED,
+        rule_id=given.rule_id,
+        rule_revision=given.revision,
+        filter_mode=given.mode,
+        created_at=now,
+        updated_at=now,
+    )
+    for index, part in enumerate(parts):
+        part.message, part.index = message, index
+    _hold(message, parts)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _WRITE,
+            {
+                "id": message.id,
+                "organization": message.organization_id,
+                "identity": message.identity_id,
+                "conversation": message.conversation_id,
+                "connection": message.connection_id,
+                "line": message.line_id,
+                "human": message.human,
+                "text": text,
+                "style": send_style,
+                "rule": given.rule_id,
+                "revision": given.revision,
+                "mode": given.mode,
+                "now": now,
+                "parts": json.dumps([_row(part) for part in parts]),
+                "outbound": Decision.Direction.OUTBOUND.value,
+                "subject": Decision.Subject.MESSAGE.value,
+                "event": uuid7(),
+                "actor": json.dumps(actor.frozen()),
+                "data": json.dumps({"message": message_shape(message)}),
+            },
+        )
+        number: int = cursor.fetchone()[0]
+    feed.publish_after_commit(number)
+    return message
+
+
+def _hold(message: Message, parts: Sequence[Part]) -> None:
+    """Let the message know its parts and that nobody has reacted yet, so that showing it asks nothing."""
+    known = {"parts": message.parts.all(), "tapbacks": message.tapbacks.all()}
+    known["parts"]._result_cache, known["tapbacks"]._result_cache = list(parts), []
+    message._prefetched_objects_cache = known  # type: ignore[attr-defined]
+
+
+def _row(part: Part) -> dict[str, object]:
+    return {
+        "id": _text(part.id),
+        "index": part.index,
+        "kind": str(part.kind),
+        "text": part.text,
+        "url": part.url,
+        "media_id": _text(part.media_id),
+        "content_type": part.content_type,
+        "size": part.size,
+    }
+
+
+def _text(key: UUID | None) -> str | None:
+    return str(key) if key else None
