@@ -6,7 +6,7 @@ from django.http import HttpRequest
 
 from accounts.identities import update_identity
 from accounts.members import actor_of
-from accounts.models import ApiKey, Identity, Membership, Organization, User
+from accounts.models import ApiKey, FormerHandle, Identity, Membership, Organization, User
 from core.actor import Actor
 from core.admin import ReadOnlyAdmin, ReadOnlyInline
 
@@ -82,6 +82,15 @@ class IdentityAdmin(ReadOnlyAdmin):
         # A deleted identity stays deleted: its connections are gone.
         living = rows.exclude(status=Identity.Status.DELETED)
         self.carry_out(request, living, lambda row: update_identity(actor, row, changes={"status": status}), done=done)
+
+
+@admin.register(FormerHandle)
+class FormerHandleAdmin(ReadOnlyAdmin):
+    list_display = ("handle", "identity", "given_up_at")
+    list_select_related = ("identity",)
+    search_fields = ("handle",)
+    id_fields = ("identity_id",)
+    ordering = ("handle",)
 
 
 @admin.register(ApiKey)

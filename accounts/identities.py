@@ -1,13 +1,15 @@
 """Agent identities: made, renamed in words, enabled and paused. Their filter mode is changed by contactrules."""
 
+import contextlib
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from accounts.keys import revoke_key
-from accounts.models import ApiKey, Identity, Organization
+from accounts.models import ApiKey, FormerHandle, Identity, Organization
 from core import gate
 from core.actor import Actor, Role
 from core.errors import Conflict, Forbidden, Invalid
@@ -58,20 +60,38 @@ def create_identity(
     """
     actor.require(Role.ADMIN)
     handle = normal_handle(handle)
-    if handle in _RESERVED:
-        raise HandleUnavailable(f"The agent handle '{handle}' is reserved; choose another.")
-    try:
-        with transaction.atomic():
-            identity = Identity.objects.create(
-                organization=organization,
-                handle=handle,
-                display_name=storable(display_name or handle),
-                description=None if description is None else storable(description),
-                imessage_enabled=imessage_enabled,
-            )
-            _record(actor, "identity.created", identity, {"handle": handle, "imessage_enabled": imessage_enabled})
-    except IntegrityError as taken:
-        raise HandleUnavailable(f"The agent handle '{handle}' is already taken; choose another.") from taken
+    with _unless_taken(handle), transaction.atomic():
+        identity = Identity.objects.create(
+            organization=organization,
+            handle=handle,
+            display_name=storable(display_name or handle),
+            description=None if description is None else storable(description),
+            imessage_enabled=imessage_enabled,
+        )
+        _require_nobodys(identity)
+        _record(actor, "identity.created", identity, {"handle": handle, "imessage_enabled": imessage_enabled})
+    return identity
+
+
+def rename_identity(actor: Actor, identity: Identity, *, handle: str) -> Identity:
+    """Give an identity another handle; humans who text the former one still reach it. Its own handle changes nothing.
+
+    Raises `Forbidden` unless the actor is an admin, `BadHandle`, `HandleUnavailable`.
+    """
+    handle = normal_handle(handle)
+    if handle == identity.handle:
+        return identity
+    actor.require(Role.ADMIN)
+    with _unless_taken(handle), transaction.atomic():
+        identity = Identity.objects.select_for_update(no_key=True).get(pk=identity.pk)
+        former = identity.handle
+        FormerHandle.objects.get_or_create(handle=former, defaults={"identity": identity})
+        FormerHandle.objects.filter(handle=handle, identity=identity).delete()
+        identity.handle = handle
+        identity.updated_at = timezone.now()
+        identity.save(update_fields=["handle", "updated_at"])
+        _require_nobodys(identity)
+        _record(actor, "identity.renamed", identity, {"before": {"handle": former}, "after": {"handle": handle}})
     return identity
 
 
@@ -120,6 +140,22 @@ def retire_identity(actor: Actor, identity: Identity) -> Identity:
     gate.shut(identity.id)
     _record(actor, "identity.deleted", identity, {"handle": identity.handle})
     return identity
+
+
+@contextlib.contextmanager
+def _unless_taken(handle: str) -> Iterator[None]:
+    if handle in _RESERVED:
+        raise HandleUnavailable(f"The agent handle '{handle}' is reserved; choose another.")
+    try:
+        yield
+    except IntegrityError as taken:
+        raise HandleUnavailable(f"The agent handle '{handle}' is already taken; choose another.") from taken
+
+
+def _require_nobodys(identity: Identity) -> None:
+    """After the row is written: whoever gives this handle up at the same time has committed or waits for us."""
+    if FormerHandle.objects.filter(handle=identity.handle).exclude(identity=identity).exists():
+        raise HandleUnavailable(f"The agent handle '{identity.handle}' is already taken; choose another.")
 
 
 def _record(actor: Actor, type: str, identity: Identity, data: dict[str, Any]) -> None:

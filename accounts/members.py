@@ -1,15 +1,26 @@
 """People: how they come in, and as whom they act."""
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.http import HttpRequest
 
 from accounts.models import Membership, Organization, User
 from core.actor import Actor, Role
-from core.errors import Forbidden
+from core.errors import Conflict, Forbidden, Invalid
+from core.texts import storable
 from events.record import record
+
+_LONGEST_NAME = 100
+
+
+class NameTaken(Conflict):
+    """There is an organization with this name already."""
+
+    code = "name_taken"
 
 
 class ClosedSignupAdapter(DefaultAccountAdapter):
@@ -20,12 +31,23 @@ class ClosedSignupAdapter(DefaultAccountAdapter):
 
 
 def create_organization(actor: Actor, *, name: str) -> Organization:
-    """A new tenant; raises `Forbidden` unless the actor is an operator."""
+    """A new tenant; names are unique in any case. Raises `Forbidden` unless an operator, `Invalid`, `NameTaken`."""
     actor.require(Role.OPERATOR)
-    with transaction.atomic():
+    name = storable(name.strip())
+    if not 0 < len(name) <= _LONGEST_NAME:
+        raise Invalid(f"An organization's name has 1 to {_LONGEST_NAME} characters.")
+    with _unless_taken(name), transaction.atomic():
         organization = Organization.objects.create(name=name)
         record(actor, "organization.created", organization_id=organization.id, subject_id=organization.id)
     return organization
+
+
+@contextlib.contextmanager
+def _unless_taken(name: str) -> Iterator[None]:
+    try:
+        yield
+    except IntegrityError as taken:
+        raise NameTaken(f"There is an organization {name!r} already.") from taken
 
 
 def add_member(actor: Actor, organization: Organization, *, email: str, password: str, role: str, **user: Any) -> User:

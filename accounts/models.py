@@ -6,6 +6,7 @@ from uuid import UUID
 
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager, PermissionsMixin
 from django.db import models
+from django.db.models import Q
 from django.db.models.functions import Lower
 from django.utils import timezone
 
@@ -110,6 +111,10 @@ class IdentityQuerySet(TenantQuerySet["Identity"]):
         """Identities that were not deleted."""
         return self.exclude(status=Identity.Status.DELETED)
 
+    def called(self, handle: str) -> Self:
+        """The one with this handle, or that had it before it was renamed: printed handles keep working."""
+        return self.filter(Q(handle=handle) | Q(former_handles__handle=handle)).distinct()
+
 
 class Identity(models.Model):
     """An agent: a handle that humans connect to, with its own reach."""
@@ -162,6 +167,17 @@ class Identity(models.Model):
     def is_reachable(self) -> bool:
         """Whether humans may connect, texts may leave and webhooks may fire."""
         return self.imessage_enabled and self.status == self.Status.ACTIVE
+
+
+class FormerHandle(models.Model):
+    """A handle that an identity had before; it stays that identity's, so that nobody else is reached by it."""
+
+    handle = models.CharField(primary_key=True, max_length=63)
+    identity = models.ForeignKey(Identity, on_delete=models.CASCADE, related_name="former_handles")
+    given_up_at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return f"@{self.handle}"
 
 
 class ApiKeyQuerySet(TenantQuerySet["ApiKey"]):

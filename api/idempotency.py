@@ -33,7 +33,7 @@ IDEMPOTENT = {
             "name": "Idempotency-Key",
             "required": False,
             "description": "The same key gives the first answer again for 24 hours.",
-            "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+            "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]*[!-~][ -~]*$"},
         }
     ]
 }

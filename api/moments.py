@@ -7,18 +7,26 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field
 
+from api.parsing import Documented
 from core.errors import Invalid
 
 # Outside of these years neither Python nor PostgreSQL can shift a time to every zone.
 _YEARS = range(1900, 3000)
 
 
+Moment = Annotated[
+    str,
+    Field(max_length=60),
+    Documented(format="moment", description="ISO 8601: a date, or a time with or without zone."),
+]
+
+
 class Span(BaseModel):
     """A stretch of time, by `created_at`. Times without a zone are read in `tz`, UTC when it is left out."""
 
-    start_datetime: Annotated[str, Field(max_length=60)] | None = None
-    end_datetime: Annotated[str, Field(max_length=60)] | None = None
-    tz: Annotated[str, Field(max_length=60)] | None = None
+    start_datetime: Moment | None = None
+    end_datetime: Moment | None = None
+    tz: Annotated[str, Field(max_length=60), Documented(format="time-zone")] | None = None
 
     def conditions(self) -> dict[str, datetime]:
         """Conditions on `created_at`; a bare date as the end includes the whole day. Raises `Invalid`."""

@@ -13,11 +13,13 @@ from django.http import HttpRequest, HttpResponse
 from ninja.parser import Parser
 from ninja.renderers import BaseRenderer
 from prometheus_client import Counter
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, GetJsonSchemaHandler, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError
 
 from core.errors import DomainError, Invalid
 from core.phones import e164
+from core.texts import storable
 
 logger = logging.getLogger(__name__)
 
@@ -101,6 +103,16 @@ class Page(BaseModel):
     offset: Annotated[int, Field(ge=0, le=10_000_000)] = 0
 
 
+class Documented:
+    """What the document says of a type beyond what pydantic knows: a validator of ours is stricter."""
+
+    def __init__(self, **words: Any) -> None:
+        self.words = words
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {**handler(core), **self.words}
+
+
 def said_by(check: Callable[[str], str]) -> AfterValidator:
     """A rule of the product as a validator: its refusal becomes the error of the field."""
 
@@ -131,8 +143,10 @@ def _web_url(text: str) -> str:
     return text
 
 
-PhoneNumber = Annotated[str, said_by(e164)]
-WebUrl = Annotated[str, Field(max_length=_URL_LIMIT), said_by(_web_url)]
+# Text that PostgreSQL can hold; give it a length with `Field`.
+Text = Annotated[str, said_by(storable), Documented(pattern="^[^\\x00]*$")]
+PhoneNumber = Annotated[str, said_by(e164), Documented(format="e164")]
+WebUrl = Annotated[str, Field(max_length=_URL_LIMIT), said_by(_web_url), Documented(format="web-url")]
 QueryBool = Annotated[bool, BeforeValidator(_true_or_false)]
 
 
@@ -151,11 +165,12 @@ def _integer(digits: str) -> int:
     return int(digits)
 
 
-def _float(digits: str) -> float:
+def _float(digits: str) -> float | int:
     number = float(digits)
     if math.isinf(number):
         raise BadJson("The body holds a number that is too large.")
-    return number
+    # To JSON 3.0 and 3 are the same number.
+    return int(number) if number.is_integer() and abs(number) < 2**53 else number
 
 
 def _constant(name: str) -> float:

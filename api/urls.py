@@ -5,8 +5,9 @@ from collections.abc import Callable
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
-from django.urls import URLPattern
+from django.urls import URLPattern, path
 
+from api import reference
 from api.errors import method_not_allowed
 from api.inkbox.routes import api
 
@@ -29,4 +30,8 @@ def _patterns() -> list[URLPattern]:
     return patterns
 
 
-urlpatterns = _patterns()
+urlpatterns = [
+    path("v1/openapi.json", reference.openapi, name="openapi"),
+    path("v1/docs", reference.page, name="reference"),
+    *_patterns(),
+]

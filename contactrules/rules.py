@@ -161,14 +161,14 @@ def set_action_of_side(actor: Actor, rule: ContactRule, *, action: str, side: st
     """Change what a rule does in one direction alone; a rule for both is split.
 
     The rule keeps its id and the named side; a new rule keeps the other side as it was. Raises as `update_rule`
-    does, and `Invalid` when the rule does not cover that side.
+    does, and `Conflict` when the rule does not cover that side.
     """
     actor.require(Role.ADMIN)
     _check_words(action=action, direction=side)
     with transaction.atomic():
         rule = _locked(rule)
         if rule.direction not in {side, ContactRule.Direction.BOTH} or side == ContactRule.Direction.BOTH:
-            raise Invalid(f"This rule does not cover the {side} side.", loc=["body", "apply_to"])
+            raise Conflict(f"This rule does not cover the {side} side.")
         if rule.direction == side or rule.action == action:
             _change(actor, rule, {"action": action}, reason=reason)
             return rule

@@ -144,7 +144,7 @@ def _obey(line: Line, human: str, command: Command) -> tuple[str, str]:
 
 
 def _connect(human: str, handle: str) -> tuple[str, str]:
-    identity = Identity.objects.live().filter(handle=handle).first()
+    identity = Identity.objects.live().called(handle).first()
     if identity is None:
         return "unknown_agent", _unknown_agent(handle)
     identity = lock_reach(identity)

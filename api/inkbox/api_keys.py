@@ -12,17 +12,16 @@ from api.auth import actor_of, key_of
 from api.idempotency import IDEMPOTENT, Answer, create_once
 from api.inkbox.answers import ApiKey, CreatedApiKey, answers
 from api.inkbox.finding import identity_with
-from api.parsing import Body, respond, said_by
+from api.parsing import Body, Text, respond
 from api.shapes import key_shape
-from core.texts import storable
 from dialects import inkbox
 
 router = Router(tags=["API keys"])
 
 
 class NewKey(Body):
-    label: Annotated[str, Field(min_length=1, max_length=255), said_by(storable)]
-    description: Annotated[str, Field(max_length=1000), said_by(storable)] | None = None
+    label: Annotated[Text, Field(min_length=1, max_length=255)]
+    description: Annotated[Text, Field(max_length=1000)] | None = None
     scoped_identity_id: UUID | None = None
 
 

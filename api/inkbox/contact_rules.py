@@ -6,7 +6,7 @@ from uuid import UUID
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from ninja import Query, Router
-from pydantic import model_validator
+from pydantic import ConfigDict, model_validator
 from pydantic_core import PydanticCustomError
 
 from accounts.models import Identity
@@ -48,7 +48,29 @@ class NewRule(Body):
     direction: Direction = "both"
 
 
+def _given(name: str) -> dict[str, Any]:
+    return {"required": [name], "properties": {name: {"type": "string"}, "apply_to": {"type": "null"}}}
+
+
+_CHANGES: dict[str, Any] = {
+    "anyOf": [
+        *(_given(name) for name in ("action", "status", "direction")),
+        {
+            "required": ["action", "apply_to"],
+            "properties": {
+                "action": {"type": "string"},
+                "apply_to": {"type": "string"},
+                "direction": {"type": "null"},
+                "status": {"type": "null"},
+            },
+        },
+    ]
+}
+
+
 class RuleChanges(Body):
+    model_config = ConfigDict(json_schema_extra=_CHANGES)
+
     action: Action | None = None
     status: Literal["active", "paused"] | None = None
     direction: Direction | None = None

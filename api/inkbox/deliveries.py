@@ -10,10 +10,9 @@ from pydantic import BaseModel, Field
 from api.auth import actor_of
 from api.inkbox.answers import Deliveries, Delivery, answers
 from api.inkbox.finding import attempt_with, id_in_path
-from api.parsing import QueryBool, respond, said_by
+from api.parsing import QueryBool, Text, respond
 from api.shapes import attempt_shape
 from core.actor import Actor
-from core.texts import storable
 from dialects import inkbox
 from webhooks.delivering import replay as replay_attempt
 from webhooks.models import Attempt
@@ -26,7 +25,7 @@ _MOST = 200
 class DeliveryFilter(BaseModel):
     subscription_id: UUID | None = None
     phone_number_id: UUID | None = None
-    event_type: Annotated[str, Field(max_length=60), said_by(storable)] | None = None
+    event_type: Annotated[Text, Field(max_length=60)] | None = None
     success: QueryBool | None = None
     limit: Annotated[int, Field(description="Brought into 1 to 200.")] = 50
     offset: Annotated[int, Field(ge=0, le=10_000_000)] = 0

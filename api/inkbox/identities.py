@@ -5,22 +5,20 @@ from typing import Annotated, Any, Literal, Self
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from ninja import Router
-from pydantic import AfterValidator, Field, StrictBool, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, StrictBool, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
-from accounts.identities import create_identity, normal_handle, update_identity
+from accounts.identities import create_identity, normal_handle, rename_identity, update_identity
 from accounts.models import Identity
 from api.auth import actor_of, key_of
 from api.idempotency import IDEMPOTENT, Answer, create_once
 from api.inkbox.answers import Identity as IdentityAnswer
 from api.inkbox.answers import answers
 from api.inkbox.finding import identity_named
-from api.parsing import Body, respond, said_by
+from api.parsing import Body, Documented, Text, respond, said_by
 from api.shapes import identity_shape
 from contactrules.rules import set_filter_mode
 from core.actor import Actor
-from core.errors import Invalid
-from core.texts import storable
 from dialects import inkbox
 from imessage.connecting import delete_identity
 from webhooks.signing import key_status, key_statuses
@@ -52,10 +50,33 @@ _MODES = {
     "phone_outbound_filter_mode": "outbound",
 }
 _SHARED_MODES = {"imessage_filter_mode", "phone_filter_mode"}
+_SIDE_MODES = ("phone_inbound_filter_mode", "phone_outbound_filter_mode")
 
-Handle = Annotated[str, said_by(normal_handle)]
-DisplayName = Annotated[str, Field(max_length=255), said_by(storable)]
-Description = Annotated[str, Field(max_length=10_000), said_by(storable)]
+Handle = Annotated[str, said_by(normal_handle), Documented(pattern="^@?[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$")]
+DisplayName = Annotated[Text, Field(max_length=255)]
+Description = Annotated[Text, Field(max_length=10_000)]
+NoClaim = Annotated[bool | None, AfterValidator(_refuse_claim), WithJsonSchema({"enum": [False, None]})]
+NoLine = Annotated[Any, AfterValidator(_refuse_line), WithJsonSchema({"type": "null"})]
+
+# In the document: one filter mode for both directions, or one for each.
+_ALL_MODES: dict[str, Any] = {
+    "oneOf": [
+        {"properties": dict.fromkeys(_MODES.keys() - _SHARED_MODES, False)},
+        {
+            "properties": dict.fromkeys(_SHARED_MODES, False),
+            "anyOf": [{"required": [name]} for name in _SIDE_MODES],
+        },
+    ],
+    "not": {
+        "anyOf": [
+            {
+                "required": sorted(_SHARED_MODES),
+                "properties": {"imessage_filter_mode": {"const": one}, "phone_filter_mode": {"const": other}},
+            }
+            for one, other in (("blacklist", "whitelist"), ("whitelist", "blacklist"))
+        ]
+    },
+}
 
 
 class NewIdentity(Body):
@@ -63,11 +84,13 @@ class NewIdentity(Body):
     display_name: DisplayName | None = None
     description: Description | None = None
     imessage_enabled: StrictBool = False
-    claim_imessage_number: Annotated[bool | None, AfterValidator(_refuse_claim)] = None
+    claim_imessage_number: NoClaim = None
 
 
 class IdentityChanges(Body):
     """Fields that are left out stay as they are; their defaults here are never written."""
+
+    model_config = ConfigDict(json_schema_extra=_ALL_MODES)
 
     agent_handle: Handle | None = None
     display_name: DisplayName | None = None
@@ -78,13 +101,13 @@ class IdentityChanges(Body):
     phone_inbound_filter_mode: Identity.FilterMode = Identity.FilterMode.BLACKLIST
     phone_outbound_filter_mode: Identity.FilterMode = Identity.FilterMode.BLACKLIST
     status: Literal["active", "paused"] = "active"
-    claim_imessage_number: Annotated[bool | None, AfterValidator(_refuse_claim)] = None
-    imessage_number_id: Annotated[Any, AfterValidator(_refuse_line)] = None
+    claim_imessage_number: NoClaim = None
+    imessage_number_id: NoLine = None
 
     @model_validator(mode="after")
     def _one_word_for_each_mode(self) -> Self:
         given = self.model_fields_set
-        if given & _SHARED_MODES and given & (_MODES.keys() - _SHARED_MODES):
+        if given & _SHARED_MODES and given & set(_SIDE_MODES):
             raise PydanticCustomError("modes", "Give the filter mode of both directions, or of each; not both.")
         if given >= _SHARED_MODES and self.imessage_filter_mode != self.phone_filter_mode:
             raise PydanticCustomError("modes", "imessage_filter_mode and phone_filter_mode must agree.")
@@ -129,9 +152,9 @@ def get(request: HttpRequest, handle: str) -> HttpResponse:
     return respond(_shown(identity_named(actor_of(request), handle)))
 
 
-@router.patch("/identities/{handle}", response=answers(200, IdentityAnswer, 403, 404))
+@router.patch("/identities/{handle}", response=answers(200, IdentityAnswer, 403, 404, 409))
 def update(request: HttpRequest, handle: str, body: IdentityChanges) -> HttpResponse:
-    """Change what is given; the filter modes only with an admin key."""
+    """Change what is given; the filter modes and the handle only with an admin key."""
     actor = actor_of(request)
     return respond(_shown(_changed(actor, identity_named(actor, handle), body)))
 
@@ -157,9 +180,9 @@ def _created(request: HttpRequest, body: NewIdentity) -> Answer:
 
 
 def _changed(actor: Actor, identity: Identity, body: IdentityChanges) -> Identity:
-    if body.agent_handle not in {None, identity.handle}:
-        raise Invalid("A handle cannot be changed; create a new identity.", loc=["body", "agent_handle"])
     with transaction.atomic():
+        if body.agent_handle:
+            identity = rename_identity(actor, identity, handle=body.agent_handle)
         for direction, mode in body.modes().items():
             identity = set_filter_mode(actor, identity, mode=mode, direction=direction)
         return update_identity(actor, identity, changes=body.words(identity))

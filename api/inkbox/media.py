@@ -15,7 +15,14 @@ from imessage.media import media_url, store_upload
 router = Router(tags=["Media"])
 
 
-@router.post("/media", openapi_extra=IDEMPOTENT, response=answers(201, UploadedMedia, 403, 409, 413))
+_NOT_EMPTY = {"content": {"multipart/form-data": {"schema": {"properties": {"file": {"minLength": 1}}}}}}
+
+
+@router.post(
+    "/media",
+    openapi_extra=IDEMPOTENT | {"requestBody": _NOT_EMPTY},
+    response=answers(201, UploadedMedia, 403, 409, 413),
+)
 def upload(request: HttpRequest, file: File[UploadedFile]) -> HttpResponse:
     """Keep a file of at most 10 MiB; its link may stand in `media_urls` of a message."""
     actor = actor_of(request)

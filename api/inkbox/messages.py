@@ -5,7 +5,7 @@ from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
 from ninja import Query, Router
-from pydantic import BaseModel, BeforeValidator, Field, StrictBool, WithJsonSchema, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
 from accounts.models import Identity
@@ -22,10 +22,11 @@ from api.inkbox.finding import (
     narrowing_identity,
 )
 from api.moments import Span
-from api.parsing import Body, Page, PhoneNumber, QueryBool, WebUrl, respond, said_by
+from api.parsing import Body, Page, PhoneNumber, QueryBool, Text, WebUrl, respond
 from core.actor import Actor
 from core.errors import Invalid, NotFound
-from core.texts import MESSAGE_LIMIT, storable
+from core.ids import from_prefixed
+from core.texts import MESSAGE_LIMIT
 from dialects import inkbox
 from imessage.errors import ReplyTargetNotFound, ReplyTargetUnavailable
 from imessage.listing import message_shapes
@@ -37,7 +38,7 @@ router = Router(tags=["Messages"])
 
 OPERATION = "imessage.send"
 
-_NUMBER = {"type": "string", "pattern": r"^\+[1-9][0-9]{6,14}$"}
+_NUMBER = {"type": "string", "format": "e164"}
 
 
 def _one_recipient(to: Any) -> Any:
@@ -51,10 +52,34 @@ def _one_recipient(to: Any) -> Any:
 _RECIPIENT = {"anyOf": [_NUMBER, {"type": "array", "items": _NUMBER, "minItems": 1, "maxItems": 1}, {"type": "null"}]}
 
 
+_RULES: dict[str, Any] = {
+    "oneOf": [
+        {
+            "required": ["to"],
+            "properties": {
+                "to": {"type": ["string", "array"]},
+                "conversation_id": {"type": "null"},
+                "reply_to_message_id": {"type": "null"},
+            },
+        },
+        {
+            "required": ["conversation_id"],
+            "properties": {"conversation_id": {"type": "string"}, "to": {"type": "null"}},
+        },
+    ],
+    "anyOf": [
+        {"required": ["text"], "properties": {"text": {"type": "string", "pattern": "\\S"}}},
+        {"required": ["media_urls"], "properties": {"media_urls": {"type": "array", "minItems": 1}}},
+    ],
+}
+
+
 class Send(Body):
+    model_config = ConfigDict(json_schema_extra=_RULES)
+
     to: Annotated[PhoneNumber | None, BeforeValidator(_one_recipient), WithJsonSchema(_RECIPIENT)] = None
     conversation_id: UUID | None = None
-    text: Annotated[str, Field(max_length=MESSAGE_LIMIT), said_by(storable)] | None = None
+    text: Annotated[Text, Field(max_length=MESSAGE_LIMIT)] | None = None
     media_urls: Annotated[list[WebUrl], Field(max_length=1)] | None = None
     send_style: SendStyle | None = None
     reply_to_message_id: UUID | None = None
@@ -83,16 +108,18 @@ class MessageFilter(Span, Page):
     is_blocked: QueryBool | None = None
     include_groups: QueryBool = False
 
-    @model_validator(mode="after")
-    def _thread_of_a_conversation(self) -> Self:
-        if self.thread_id and self.conversation_id is None:
-            raise PydanticCustomError("thread", "thread_id goes with conversation_id.")
-        return self
+
+_CURSOR = "cur"
+Cursor = Annotated[str, Field(pattern=r"^cur_[a-z2-7]{26}$", description="`next_cursor` of the page before.")]
 
 
 class ThreadPage(Owner):
     limit: Annotated[int, Field(ge=1, le=200)] = 50
-    cursor: Annotated[str, Field(max_length=200)] | None = None
+    cursor: Cursor | None = None
+
+    def after(self) -> UUID | None:
+        """The message that the page before ended with."""
+        return from_prefixed(_CURSOR, self.cursor) if self.cursor else None
 
 
 @router.post("/messages", openapi_extra=IDEMPOTENT, response=answers(201, SentMessage, 403, 404, 409, 429))
@@ -147,14 +174,13 @@ def get_conversation_thread(
 
 
 def _thread(message: Message, query: ThreadPage) -> dict[str, Any]:
-    """The message by itself: it fits one page, so no cursor was ever given out."""
+    """A page of the message by itself, which is all of the thread, so that no page has a next one."""
     query.require(message.identity_id)
-    if query.cursor is not None:
-        raise Invalid("This is no cursor of this thread.", loc=["query", "cursor"])
+    after = query.after()
     shape = {
         "root_id": str(message.id),
         "conversation_id": str(message.conversation_id),
-        "messages": [message_shape(message)],
+        "messages": [message_shape(message)] if after is None or after < message.id else [],
     }
     return inkbox.thread(shape)
 

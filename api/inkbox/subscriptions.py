@@ -5,7 +5,7 @@ from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
 from ninja import Query, Router
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from accounts.models import Identity
@@ -14,11 +14,10 @@ from api.idempotency import IDEMPOTENT, Answer, create_once
 from api.inkbox.answers import Catalog, CreatedSubscription, Subscriptions, answers
 from api.inkbox.answers import Subscription as SubscriptionAnswer
 from api.inkbox.finding import id_in_path, identity_with, subscription_with
-from api.parsing import Body, respond, said_by
+from api.parsing import Body, Documented, Text, respond, said_by
 from api.shapes import subscription_shape
 from core.actor import Actor
 from core.errors import Invalid, NotFound
-from core.texts import storable
 from dialects import inkbox
 from webhooks.models import Subscription
 from webhooks.subscribing import create_subscription, delete_subscription, update_subscription
@@ -29,6 +28,33 @@ _SUBSCRIPTIONS = "/webhooks/subscriptions"
 _SUBSCRIPTION = _SUBSCRIPTIONS + "/{subscription_id}"
 
 
+def _amount(mode: str, unit: str, most: int) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": {"mode": {"const": mode}, unit: {"type": "integer", "minimum": 1, "maximum": most}},
+        "required": ["mode", unit],
+        "additionalProperties": False,
+    }
+
+
+# How much of the conversation goes along with an event (contract/inkbox.md 15.5).
+_WANTED = {"anyOf": [_amount("count", "count", 50), _amount("window", "hours", 168), {"type": "null"}]}
+_CONTEXT: dict[str, Any] = {
+    "properties": {"email": _WANTED, "texts": _WANTED, "calls": _WANTED},
+    "additionalProperties": False,
+}
+_OWNERS = ("agent_identity_id", "mailbox_id", "phone_number_id")
+_ONE_OWNER: dict[str, Any] = {
+    "oneOf": [
+        {
+            "required": [owner],
+            "properties": {name: {"type": "string" if name == owner else "null"} for name in _OWNERS},
+        }
+        for owner in _OWNERS
+    ]
+}
+
+
 def _our_event_type(word: str) -> str:
     ours = inkbox.event_type_of(word)
     if ours is None:
@@ -36,19 +62,24 @@ def _our_event_type(word: str) -> str:
     return ours
 
 
-EventType = Annotated[str, Field(max_length=60), said_by(_our_event_type)]
-EventTypes = Annotated[list[EventType], Field(min_length=1, max_length=20)]
-Url = Annotated[str, Field(min_length=1, max_length=2000), said_by(storable)]
-Token = Annotated[str, Field(min_length=1, max_length=2000), said_by(storable)]
+EventType = Annotated[
+    str, Field(max_length=60), said_by(_our_event_type), Documented(enum=list(inkbox.WEBHOOK_EVENTS.values()))
+]
+EventTypes = Annotated[list[EventType], Field(min_length=1, max_length=20), Documented(uniqueItems=True)]
+Url = Annotated[Text, Field(min_length=1, max_length=2000), Documented(format="endpoint-url")]
+Token = Annotated[Text, Field(min_length=1, max_length=2000), Documented(pattern="^[!-~]+$")]
+Context = Annotated[dict[str, Any], Documented(**_CONTEXT)]
 
 
 class NewSubscription(Body):
+    model_config = ConfigDict(json_schema_extra=_ONE_OWNER)
+
     url: Url
     event_types: EventTypes
     agent_identity_id: UUID | None = None
     mailbox_id: UUID | None = None
     phone_number_id: UUID | None = None
-    context_config: dict[str, Any] | None = None
+    context_config: Context | None = None
     auth_token: Token | None = None
 
     @model_validator(mode="after")
@@ -63,7 +94,7 @@ class SubscriptionChanges(Body):
 
     url: Url = ""
     event_types: EventTypes = []
-    context_config: dict[str, Any] | None = None
+    context_config: Context | None = None
     auth_token: Token | None = None
 
 
@@ -77,8 +108,8 @@ class SubscriptionFilter(Scope):
     agent_identity_id: UUID | None = None
     mailbox_id: UUID | None = None
     phone_number_id: UUID | None = None
-    url: Annotated[str, Field(max_length=2000), said_by(storable)] | None = None
-    event_type: Annotated[str, Field(max_length=60), said_by(storable)] | None = None
+    url: Annotated[Text, Field(max_length=2000)] | None = None
+    event_type: Annotated[Text, Field(max_length=60)] | None = None
 
     @model_validator(mode="after")
     def _one_owner(self) -> Self:
@@ -88,7 +119,7 @@ class SubscriptionFilter(Scope):
 
 
 def _named(owner: NewSubscription | SubscriptionFilter) -> int:
-    return sum(named is not None for named in (owner.agent_identity_id, owner.mailbox_id, owner.phone_number_id))
+    return sum(getattr(owner, name) is not None for name in _OWNERS)
 
 
 @router.get("/webhooks/catalog", response=answers(200, Catalog))

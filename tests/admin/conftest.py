@@ -10,7 +10,7 @@ from django.test import Client
 from django.utils import timezone
 from procrastinate.contrib.django import app
 
-from accounts.models import Identity, User
+from accounts.models import FormerHandle, Identity, User
 from api.models import IdempotencyKey
 from contactrules.rules import create_rule, note_decision, verdict
 from core import secrets
@@ -78,6 +78,7 @@ def _fill() -> None:
     Callback.objects.create(account=line.account, event_key=str(outbound.id), body=b'{"id": "evt", "text": "\xff"}')
     LineEvent.objects.create(line=line, column="seen", before="unknown", after="healthy", reason="answers", actor={})
     IdempotencyKey.objects.create(scope=str(identity.id), operation="send", key="k-1", fingerprint="0" * 64)
+    FormerHandle.objects.create(handle=f"{identity.handle}-before", identity=identity)
     account = make.make_account(f"account {organization.id}", sealed_token=SECRET, sealed_callback_secret=SECRET)
     assert secrets.seal("x") != account.sealed_token
     with transaction.atomic():

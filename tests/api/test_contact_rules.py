@@ -128,7 +128,7 @@ def test_update_of_one_side_splits_a_rule_for_both(admin: Api, identity: Identit
 
 def test_update_of_a_side_that_is_not_covered_is_refused(admin: Api, identity: Identity) -> None:
     rule = make.make_rule(identity, direction="inbound")
-    assert admin.patch(f"{PATH}/{rule.id}", {"action": "allow", "apply_to": "outbound"}).status_code == 422
+    assert admin.patch(f"{PATH}/{rule.id}", {"action": "allow", "apply_to": "outbound"}).status_code == 409
 
 
 def test_update_to_a_direction_that_is_taken_is_refused(admin: Api, identity: Identity) -> None:

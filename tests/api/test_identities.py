@@ -216,9 +216,23 @@ def test_a_repeated_creation_gives_the_first_answer_again(admin: Api) -> None:
     assert (other.status_code, other.json()["detail"]["error"]) == (409, "idempotency_key_reused")
 
 
-def test_update_refuses_another_handle_but_takes_its_own(admin: Api, identity: Identity) -> None:
-    assert admin.patch("/identities/helper", {"agent_handle": "@helper"}).status_code == 200
-    assert admin.patch("/identities/helper", {"agent_handle": "other"}).status_code == 422
+def test_update_renames(admin: Api, agent: Api, identity: Identity) -> None:
+    assert agent.patch("/identities/helper", {"agent_handle": "@helper"}).status_code == 200
+    assert agent.patch("/identities/helper", {"agent_handle": "other"}).status_code == 403
+    renamed = admin.patch("/identities/helper", {"agent_handle": "other"}).json()
+    assert (renamed["agent_handle"], renamed["id"]) == ("other", str(identity.id))
+    assert admin.get("/identities/helper").status_code == 404
+    assert admin.patch("/identities/other", {"agent_handle": "helper"}).json()["agent_handle"] == "helper"
+
+
+def test_a_former_handle_stays_the_identitys(
+    admin: Api, stranger: Api, identity: Identity, charlies_identity: Identity
+) -> None:
+    admin.patch("/identities/helper", {"agent_handle": "other"})
+    assert stranger.post("/identities/", {"agent_handle": "helper"}).status_code == 409
+    response = stranger.patch("/identities/stranger", {"agent_handle": "helper"})
+    assert (response.status_code, response.json()["detail"]["error"]) == (409, "agent_handle_unavailable")
+    assert Identity.objects.called("helper").get() == identity
 
 
 def test_update_of_a_stranger_is_not_found(stranger: Api, identity: Identity) -> None:

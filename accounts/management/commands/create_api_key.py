@@ -6,9 +6,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from accounts.identities import normal_handle
 from accounts.keys import create_key
-from accounts.models import Identity, Organization
+from accounts.naming import identity_named, organization_named
 from core.actor import Actor
 from core.errors import DomainError
 
@@ -24,14 +23,13 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="Print JSON: id and api_key.")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        organization = Organization.objects.named(options["organization"]).first()
-        if organization is None:
-            raise CommandError(f"There is no organization {options['organization']!r}.")
+        organization = organization_named(options["organization"])
+        handle = options["identity"]
         try:
             key, text = create_key(
                 Actor.system("create_api_key"),
                 organization=organization,
-                identity=_identity(organization, options["identity"]),
+                identity=identity_named(organization, handle) if handle else None,
                 label=options["label"],
             )
         except DomainError as refused:
@@ -40,12 +38,3 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps({"id": key.id, "api_key": text}))
         else:
             self.stdout.write(f"{text}\nKeep it now: only a digest is stored, it cannot be shown again.")
-
-
-def _identity(organization: Organization, handle: str | None) -> Identity | None:
-    if handle is None:
-        return None
-    identity = Identity.objects.live().filter(organization=organization, handle=normal_handle(handle)).first()
-    if identity is None:
-        raise CommandError(f"{organization} has no identity @{handle.removeprefix('@')}.")
-    return identity

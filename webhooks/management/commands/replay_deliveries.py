@@ -2,16 +2,16 @@
 
 import json
 from argparse import ArgumentParser
-from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError
-from django.utils.dateparse import parse_date, parse_datetime
 
 from accounts.models import Organization
+from accounts.naming import organization_named
 from core.actor import Actor
 from core.errors import DomainError
+from core.moments import moment_of
 from webhooks.delivering import replay_failed_since
 from webhooks.models import Subscription
 
@@ -35,33 +35,17 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="Print JSON: replayed.")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        organization = Organization.objects.named(options["organization"]).first()
-        if organization is None:
-            raise CommandError(f"There is no organization {options['organization']!r}.")
+        organization = organization_named(options["organization"])
         try:
             count = replay_failed_since(
                 Actor.system("replay_deliveries"),
-                _moment(options["since"]),
+                moment_of(options["since"]),
                 _subscription(organization, options["subscription"]),
                 organization_id=organization.id,
             )
         except DomainError as refused:
             raise CommandError(refused.message) from refused
         self.stdout.write(json.dumps({"replayed": count}) if options["json"] else f"Queued again: {count}.")
-
-
-def _moment(text: str) -> datetime:
-    """A moment, or the beginning of a day in UTC; a naive time is UTC's too."""
-    try:
-        moment = parse_datetime(text)
-        day = None if moment else parse_date(text)
-    except ValueError as impossible:
-        raise CommandError(f"{text!r} is no moment: {impossible}.") from impossible
-    if moment is None and day is not None:
-        moment = datetime(day.year, day.month, day.day, tzinfo=UTC)
-    if moment is None:
-        raise CommandError(f"{text!r} is no moment in ISO 8601.")
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _subscription(organization: Organization, text: str | None) -> Subscription | None:

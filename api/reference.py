@@ -1,0 +1,166 @@
+"""The API's document, as JSON for programs and as a page for people; both are open to everybody."""
+
+import functools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+from api.inkbox.document import document
+
+_REFERENCE = "#/components/schemas/"
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A parameter, or a field of a body or an answer."""
+
+    name: str
+    kind: str
+    required: bool
+    about: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One method of one path, in the words of the page."""
+
+    id: str
+    method: str
+    path: str
+    summary: str
+    description: str
+    parameters: list[Field]
+    body: list[Field]
+    answers: list[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A type that bodies and answers are made of."""
+
+    name: str
+    about: str
+    fields: list[Field]
+
+
+@require_safe
+def openapi(request: HttpRequest) -> HttpResponse:
+    """The OpenAPI document."""
+    return HttpResponse(_json(), content_type="application/json")
+
+
+@require_safe
+def page(request: HttpRequest) -> HttpResponse:
+    """Every operation with its parameters, body and answers, and every type."""
+    return render(request, "api/reference.html", {"families": families(), "shapes": shapes()})
+
+
+@functools.cache
+def families() -> dict[str, list[Operation]]:
+    """The operations by their subject, in the document's order."""
+    found: dict[str, list[Operation]] = {}
+    for path, operations in document()["paths"].items():
+        for method, operation in operations.items():
+            found.setdefault(operation["tags"][0], []).append(_operation(method, path, operation))
+    return found
+
+
+@functools.cache
+def shapes() -> list[Shape]:
+    """The types that are objects, by name; those that only hold query parameters are left out."""
+    schemas = document()["components"]["schemas"]
+    return [
+        Shape(name, schema.get("description", ""), list(_fields(schema)))
+        for name, schema in sorted(schemas.items())
+        if name in _used() and "properties" in schema
+    ]
+
+
+@functools.cache
+def _json() -> bytes:
+    return orjson.dumps(document())
+
+
+def _operation(method: str, path: str, operation: dict[str, Any]) -> Operation:
+    return Operation(
+        id=operation["operationId"],
+        method=method.upper(),
+        path=path,
+        summary=operation["summary"],
+        description=operation.get("description", ""),
+        parameters=[_parameter(parameter) for parameter in operation.get("parameters", [])],
+        body=_body(operation),
+        answers=[(status, _answer(answer)) for status, answer in operation["responses"].items()],
+    )
+
+
+def _parameter(parameter: dict[str, Any]) -> Field:
+    about = parameter.get("description") or parameter["schema"].get("description", "")
+    return Field(parameter["name"], _kind(parameter["schema"]), parameter["required"], about)
+
+
+def _body(operation: dict[str, Any]) -> list[Field]:
+    for content in operation.get("requestBody", {}).get("content", {}).values():
+        return list(_fields(_resolved(content["schema"])))
+    return []
+
+
+def _answer(answer: dict[str, Any]) -> str:
+    for content in answer.get("content", {}).values():
+        return _kind(content["schema"])
+    return "empty"
+
+
+def _fields(schema: dict[str, Any]) -> Iterator[Field]:
+    required = schema.get("required", [])
+    for name, field in schema.get("properties", {}).items():
+        yield Field(name, _kind(field), name in required, field.get("description", ""))
+
+
+def _kind(schema: dict[str, Any]) -> str:
+    """A type in a few words."""
+    if "$ref" in schema:
+        return str(schema["$ref"]).removeprefix(_REFERENCE)
+    if "const" in schema or "enum" in schema:
+        return " | ".join(orjson.dumps(word).decode() for word in schema.get("enum", [schema.get("const")]))
+    for several in ("anyOf", "allOf"):
+        if several in schema:
+            return " | ".join(dict.fromkeys(_kind(kind) for kind in schema[several]))
+    if schema.get("type") == "array":
+        return f"list of {_kind(schema.get('items', {}))}"
+    return str(schema.get("format") or schema.get("type") or "anything")
+
+
+def _resolved(schema: dict[str, Any]) -> dict[str, Any]:
+    name = schema.get("$ref", "").removeprefix(_REFERENCE)
+    return dict(document()["components"]["schemas"][name]) if name else schema
+
+
+@functools.cache
+def _used() -> set[str]:
+    """The types that bodies and answers name, directly or through each other."""
+    schemas = document()["components"]["schemas"]
+    found: set[str] = set()
+    waiting = list(_named_in(document()["paths"]))
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting += _named_in(schemas[name])
+    return found
+
+
+def _named_in(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        if isinstance(named := value.get("$ref"), str):
+            yield named.removeprefix(_REFERENCE)
+        for child in value.values():
+            yield from _named_in(child)
+    elif isinstance(value, list):
+        for child in value:
+            yield from _named_in(child)

@@ -1,0 +1,62 @@
+"""The document is what the code says, its page renders under our policy, and its words are those that are sent."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from api.inkbox import answers
+from api.inkbox.document import document
+from dialects import inkbox
+
+KEPT = Path(__file__).resolve().parents[2] / "docs" / "reference" / "openapi.json"
+
+
+def test_the_kept_document_is_the_present_one() -> None:
+    """After a change of the API: python manage.py openapi > docs/reference/openapi.json."""
+    assert json.loads(KEPT.read_text()) == document()
+
+
+def test_the_document_is_served_to_everybody(client: Client) -> None:
+    response = client.get("/api/v1/openapi.json")
+    assert (response.status_code, response["Content-Type"]) == (200, "application/json")
+    assert response.json() == document()
+
+
+def test_every_operation_has_an_id_a_summary_and_its_errors() -> None:
+    operations = [operation for path in document()["paths"].values() for operation in path.values()]
+    assert len({operation["operationId"] for operation in operations}) == len(operations)
+    for operation in operations:
+        assert operation["summary"].endswith(".")
+        assert operation["tags"]
+        assert {"400", "401", "422", "503"} <= operation["responses"].keys()
+
+
+@pytest.mark.django_db
+def test_the_page_shows_every_operation_without_inline_script_or_style(client: Client, settings: Any) -> None:
+    plain = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
+    settings.STORAGES = {**settings.STORAGES, "staticfiles": plain}
+    response = client.get("/api/v1/docs")
+    shown = response.content.decode()
+    assert response.status_code == 200
+    for inline in ("style=", "<style", "<script>", " onclick"):
+        assert inline not in shown
+    for path in document()["paths"]:
+        assert path in shown
+
+
+@pytest.mark.parametrize(
+    ("documented", "sent"),
+    [
+        (answers.ServiceWord, inkbox.SERVICES),
+        (answers.StatusWord, inkbox.STATUSES),
+        (answers.StyleWord, inkbox.SEND_STYLES),
+        (answers.ReactionWord, inkbox.REACTIONS | {"custom", inkbox.EYES}),
+        (answers.DirectionWord, inkbox.DIRECTIONS),
+        (answers.ModeWord, inkbox.FILTER_MODES),
+    ],
+)
+def test_the_documented_words_are_those_of_the_dialect(documented: object, sent: frozenset[str]) -> None:
+    assert set(documented.__args__) == sent  # type: ignore[attr-defined]

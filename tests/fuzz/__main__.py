@@ -1,0 +1,82 @@
+"""`bin/fuzz`: schemathesis with all its checks over the API's document, against an installation of its own."""
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+import psycopg
+
+from tests.installation import CHECKOUT, PYTHON, Installation
+from tests.plain_http import call
+
+# Cases per operation and phase, unless the command line says otherwise.
+DEFAULTS = ["--max-examples=40", "--workers=2"]
+ENVIRONMENT = {"CORDBOARD_INTERNAL_HOSTS": "hooks.example.com", "CORDBOARD_DEDICATED_LINES_PER_ORGANIZATION": "9999"}
+
+# A line that cannot be had is a 503 by contract, which schemathesis takes for a failing server: there are enough.
+_STOCK = """
+INSERT INTO lines_line (id, account_id, address, kind, wanted, seen, seen_reasons, seen_since, created_at)
+SELECT gen_random_uuid(), (SELECT id FROM lines_provideraccount LIMIT 1), '+1555556' || lpad(number::text, 4, '0'),
+       'dedicated', 'in_service', 'healthy', '[]', now(), now()
+  FROM generate_series(0, 4999) AS number
+"""
+
+
+def main(options: list[str]) -> int:
+    with Installation(env=ENVIRONMENT) as product:
+        environment = {
+            **os.environ,
+            "SCHEMATHESIS_HOOKS": "tests.fuzz.hooks",
+            "CORDBOARD_FUZZ": json.dumps(facts_of(product)),
+            "PYTHONPATH": str(CHECKOUT),
+        }
+        command = [
+            PYTHON.with_name("schemathesis"),
+            "run",
+            f"{product.base_url}/api/v1/openapi.json",
+            "--checks=all",
+            "--generation-database=none",
+            "--no-color",
+            *DEFAULTS,
+            *options,
+        ]
+        return subprocess.run(command, cwd=product.home, env=environment).returncode
+
+
+def facts_of(product: Installation) -> dict[str, Any]:
+    """A key, and the ids of what the demo has made."""
+    with psycopg.connect(product.database_url, autocommit=True) as connection:
+        connection.execute(_STOCK)
+    key = product.create_key(label="fuzz")
+    rows = {
+        name: call(product.base_url, key, "GET", path)
+        for name, path in {
+            "identities": "/api/v1/identities/",
+            "messages": "/api/v1/imessage/messages?is_blocked=false&limit=200",
+            "conversations": "/api/v1/imessage/conversations?is_blocked=false",
+        }.items()
+    }
+    concierge = "/api/v1/imessage/identities/concierge/contact-rules"
+    rule = call(product.base_url, key, "POST", concierge, {"action": "allow", "match_target": "+15555550177"})
+    messages = [row["id"] for row in rows["messages"]]
+    identities = [row["id"] for row in rows["identities"]]
+    return {
+        "key": key,
+        "base_url": product.base_url,
+        "ids": {
+            "handle": [row["agent_handle"] for row in rows["identities"]],
+            "agent_identity_id": identities,
+            "scoped_identity_id": identities,
+            "sender_id": identities,
+            "conversation_id": [row["id"] for row in rows["conversations"]],
+            "message_id": messages,
+            "thread_id": messages,
+            "rule_id": [rule["id"]],
+        },
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
