@@ -252,7 +252,7 @@ def _tell(actor: Actor, file: MediaFile, type: str) -> None:
     message = Message.objects.filter(parts__media=file).only("id", "conversation_id", "is_blocked").first()
     record(
         actor,
-        f"{type}.blocked" if message and message.is_blocked else type,
+        type + ".blocked" if message and message.is_blocked else type,
         organization_id=file.organization_id,
         identity_id=file.identity_id,
         conversation_id=message.conversation_id if message else None,

@@ -1,3 +1,5 @@
+"""Where files are served, outside of the API."""
+
 from django.urls import path
 
 from imessage import serving

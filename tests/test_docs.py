@@ -140,7 +140,9 @@ def _options(help_text: str) -> set[str]:
 
 def events_recorded() -> set[str]:
     """The types given to `record(...)` and `_tell(...)`; an open end is closed by what its function is called with."""
-    return {type_ for path in SOURCES for type_ in _types_in(ast.parse(path.read_text()))}
+    told = {type_ for path in SOURCES for type_ in _types_in(ast.parse(path.read_text()))}
+    # One event is written by the statement that stores its message.
+    return told | {"message.queued"}
 
 
 def _types_in(tree: ast.Module) -> Iterator[str]:
