@@ -11,13 +11,22 @@ from django.db import models
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.cache import patch_vary_headers
+from django_htmx.middleware import HtmxDetails
 
 from accounts.members import actor_of
+from accounts.models import User
 from core.actor import Actor, Role
 from core.errors import DomainError, Forbidden, NotFound
 from events import feed
 
 View = Callable[..., HttpResponse]
+
+
+class PageRequest(HttpRequest):
+    """A request as views behind `page` get it: by a person who is signed in, for a page or for htmx."""
+
+    user: User
+    htmx: HtmxDetails
 
 
 def page(view: View) -> View:
@@ -28,7 +37,7 @@ def page(view: View) -> View:
 
     @login_required
     @wraps(view)
-    def entered(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    def entered(request: PageRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         try:
             response = view(request, actor_of(request.user), *args, **kwargs)
         except NotFound as refused:
@@ -69,7 +78,7 @@ def toast(request: HttpRequest, refused: DomainError) -> HttpResponse:
     return response
 
 
-def _forbid(request: HttpRequest, refused: Forbidden) -> HttpResponse:
-    if getattr(request, "htmx", False):
+def _forbid(request: PageRequest, refused: Forbidden) -> HttpResponse:
+    if request.htmx:
         return toast(request, refused)
     raise PermissionDenied(refused.message) from refused

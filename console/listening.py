@@ -88,7 +88,7 @@ class Listener:
 
     async def _listen(self, listening: psycopg.AsyncConnection[Any]) -> None:
         async with listening:
-            await listening.execute(f"LISTEN {feed.CHANNEL}")  # type: ignore[arg-type]  # a constant of ours
+            await listening.execute(f"LISTEN {feed.CHANNEL}")
             if self._has_begun:
                 await self._tell_what_is_new()
             else:
@@ -119,9 +119,10 @@ class Listener:
             await _send(EVERYONE, {"type": "feed.reset", "last": self.last})
             return
         new = [item for item in items if item.number not in self._seen]
+        # Noted only once told: a channel layer that fails here is told again; sockets drop what they have heard.
+        await self._tell(new, last=max([self.last, *(item.number for item in new)]))
         self._note(new)
         self._recent.extend((time.monotonic(), item) for item in new)
-        await self._tell(new)
 
     def _note(self, items: list[FeedItem]) -> None:
         for item in items:
@@ -130,14 +131,14 @@ class Listener:
         while len(self._seen) > 2 * (REPLAY_LIMIT + MARGIN):
             self._seen.popitem(last=False)
 
-    async def _tell(self, items: list[FeedItem]) -> None:
+    async def _tell(self, items: list[FeedItem], *, last: int) -> None:
         by_group: dict[str, list[dict[str, Any]]] = defaultdict(list)
         for item in items:
             by_group[OPERATORS].append(told(item))
             if item.organization_id:
                 by_group[organization_group(item.organization_id)].append(told(item))
         for group, events in by_group.items():
-            await _send(group, {"type": "feed.events", "events": events, "last": self.last})
+            await _send(group, {"type": "feed.events", "events": events, "last": last})
 
     async def _pass_on(self, signal: dict[str, Any]) -> None:
         """Hand a signal, which is stored nowhere, to whom it concerns."""
@@ -154,10 +155,13 @@ class Listener:
             await _send(user_group(str(signal.get("user_id"))), {"type": "rights.changed"})
 
     async def _say_whether_listening(self, listening: bool) -> None:
-        if self.listening != listening:
-            self.listening = listening
-            with contextlib.suppress(OSError):  # a channel layer that is away is told by the sockets' own pings
-                await _send(EVERYONE, {"type": "feed.state", "listening": listening})
+        if self.listening == listening:
+            return
+        self.listening = listening
+        try:
+            await _send(EVERYONE, {"type": "feed.state", "listening": listening})
+        except Exception as lost:  # noqa: BLE001 - whatever a channel layer raises; sockets also hear it with each pong
+            logger.warning("Could not tell the sockets whether this process listens: %s", type(lost).__name__)
 
     async def _read(self, question: Any, *arguments: Any) -> Any:
         """Ask the database in the thread that is kept for it, on a connection that is checked before use."""

@@ -33,7 +33,7 @@ SETTLED_AFTER = 0.5
 REMEMBERED = 2 * (REPLAY_LIMIT + MARGIN)
 
 
-class ConsoleSocket(AsyncJsonWebsocketConsumer):
+class ConsoleSocket(AsyncJsonWebsocketConsumer):  # type: ignore[misc]  # channels has no types
     """Says `ready`, `events`, `reset`, `typing`, `state`, `pong`; hears `hello` and `ping`."""
 
     actor: Actor
@@ -74,7 +74,7 @@ class ConsoleSocket(AsyncJsonWebsocketConsumer):
         if kind == "hello":
             await self._catch_up(_number(content.get("last")), fresh=bool(content.get("fresh")))
         elif kind == "ping":
-            await self.send_json({"type": "pong", "listening": listener.listening})
+            await self.send_json({"type": "pong", "listening": listener.listening, "last": listener.last})
 
     @classmethod
     async def decode_json(cls, text_data: str) -> Any:
@@ -160,8 +160,8 @@ class ConsoleSocket(AsyncJsonWebsocketConsumer):
                 await self.close(RIGHTS_CHANGED)
 
     async def _who(self) -> tuple[Actor | None, str]:
-        key = self.scope["session"].session_key
-        return await database_sync_to_async(_signed_in)(key)
+        who: tuple[Actor | None, str] = await database_sync_to_async(_signed_in)(self.scope["session"].session_key)
+        return who
 
 
 def _signed_in(session_key: str | None) -> tuple[Actor | None, str]:

@@ -11,7 +11,7 @@ logger = logging.getLogger(__name__)
 STALLED_AFTER = 20
 
 
-@app.periodic(cron="*/5 * * * * *")
+@app.periodic(cron="* * * * * */5")
 @app.task(name="cordboard.rescue_stalled_jobs", queueing_lock="cordboard.rescue_stalled_jobs", pass_context=True)
 async def rescue_stalled_jobs(context: JobContext, timestamp: int) -> None:
     """Give the jobs of dead workers to living ones; without this task a killed worker's job stays `doing` for ever."""

@@ -35,12 +35,12 @@ def main() -> None:
     router = inkbox.imessages.get_triage_number()
     print(f"@{agent.agent_handle} listens. Text '{router.connect_command}' to {router.number}.", flush=True)
     while True:
-        try:
-            for conversation in agent.list_imessage_conversations():
-                if conversation.unread_count and conversation.assignment_status == "active":
+        for conversation in agent.list_imessage_conversations():
+            if conversation.unread_count and conversation.assignment_status == "active":
+                try:
                     answer(agent, conversation)
-        except InkboxAPIError as refused:
-            print(f"{refused.status_code}: {refused.detail}", flush=True)
+                except InkboxAPIError as refused:  # blocked meanwhile, or the day's messages are used up
+                    print(f"{conversation.remote_number}: {refused.status_code} {refused.detail}", flush=True)
         time.sleep(1)
 
 

@@ -240,7 +240,7 @@ class ConversationQueue:
         while message := self._oldest():
             if message.line.holds_queue:
                 return None
-            if self._waits(conversation):
+            if self._waits(conversation, message):
                 # A new text woke the queue early: the wake-up that was planned must not be spent on it.
                 wake_queue(self.conversation_id, at=conversation.next_attempt_at)
                 return None
@@ -259,7 +259,10 @@ class ConversationQueue:
             state = receipt.state if receipt.state in _TOLD_AT_ONCE else Message.Status.ACCEPTED
             receipts.advance(_DRAIN, message, state, service=receipt.service)
             return
-        receipts.advance(_DRAIN, message, Message.Status.ERROR, error=receipt.error, reason=reason)
+        # Refused up front for good: declined. Tried and failed: an error (contract/lines.md 2.6).
+        up_front = receipt.error is not None and receipt.error.error_class is ErrorClass.PERMANENT
+        status = Message.Status.DECLINED if up_front else Message.Status.ERROR
+        receipts.advance(_DRAIN, message, status, error=receipt.error, reason=reason)
 
     def come_back(self, at: datetime) -> None:
         with transaction.atomic():
@@ -283,8 +286,10 @@ class ConversationQueue:
             .first()
         )
 
-    def _waits(self, conversation: Conversation) -> bool:
-        return conversation.next_attempt_at is not None and conversation.next_attempt_at > timezone.now()
+    def _waits(self, conversation: Conversation, message: Message) -> bool:
+        """Whether the queue was told to wait, for this text: the one before it may have been settled meanwhile."""
+        told = conversation.next_attempt_at is not None and conversation.next_attempt_at > timezone.now()
+        return told and Dispatch.objects.filter(order_id=message.id).exists()
 
     def _refusal(self, conversation: Conversation, message: Message) -> str | None:
         """Why a message that was accepted may not leave any more; a text that may be out already is never declined."""

@@ -13,7 +13,7 @@ from core.wake import wake
 from imessage import media
 from imessage.draining import ConversationQueue, RouterQueue, drain, wake_queue, wake_router
 from imessage.models import Conversation, Direction, Message, RouterMessage
-from imessage.receiving import apply_callback
+from imessage.receiving import apply_in_order
 from lines.models import Callback, Line
 
 # What should have moved by now and has not is nudged again: the net under every lost wake-up.
@@ -25,7 +25,7 @@ _fetching = threading.BoundedSemaphore(4)
 @app.task(name="imessage.receive")
 def receive(callback_id: int) -> None:
     """Apply one stored callback; `lock` is its thread, so those of one thread come in order."""
-    apply_callback(callback_id)
+    apply_in_order(callback_id)
 
 
 @app.task(name="imessage.drain")
@@ -69,7 +69,7 @@ def tidy_media(timestamp: int) -> None:
     media.wake_pending()
 
 
-@app.periodic(cron="*/5 * * * * *")
+@app.periodic(cron="* * * * * */5")
 @app.task(name="imessage.sweep", queueing_lock="imessage.sweep")
 def sweep(timestamp: int) -> None:
     """Nudge queues and callbacks that are overdue, and reports whose subject may have come meanwhile."""

@@ -124,6 +124,8 @@ class Conversation(models.Model):
         ]
         indexes = [
             models.Index(fields=["organization", "-last_at", "-id"], name="conversation_org_latest"),
+            # Operators see every organization at once.
+            models.Index(fields=["-last_at", "-id"], name="conversation_latest"),
             models.Index(fields=["identity", "-visible_last_at", "-id"], name="conversation_visible_latest"),
         ]
 
@@ -252,6 +254,7 @@ class Message(models.Model):
             models.Index(
                 fields=["organization", "-created_at", "-id"], name="message_blocked", condition=Q(is_blocked=True)
             ),
+            models.Index(fields=["-created_at", "-id"], name="message_blocked_all", condition=Q(is_blocked=True)),
             models.Index(fields=["conversation", "position"], name="message_queue", condition=Q(status="queued")),
             models.Index(
                 fields=["conversation"], name="message_unread", condition=Q(direction="inbound", is_read=False)

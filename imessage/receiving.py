@@ -1,10 +1,11 @@
 """What came in: a stored callback becomes messages, tapbacks, states and reads, each applied once."""
 
 import contextlib
+import logging
 from datetime import timedelta
 
 from django.core.exceptions import ValidationError
-from django.db import DataError, transaction
+from django.db import DataError, InterfaceError, OperationalError, transaction
 from django.utils import timezone
 
 from accounts.models import Identity
@@ -14,6 +15,7 @@ from core.actor import Actor, Role
 from core.texts import cleaned
 from events.record import record
 from imessage import connecting, media, receipts, tapbacks
+from imessage.draining import wake_queue
 from imessage.errors import NoRouter
 from imessage.models import Connection, Conversation, Direction, Message, Part, RouterMessage, Service
 from imessage.sending import append, lock_conversation
@@ -33,6 +35,8 @@ from lines.providers.base import (
     TypingChanged,
     Unrecognised,
 )
+
+logger = logging.getLogger(__name__)
 
 _PROVIDER = Actor.system("provider")
 
@@ -54,6 +58,27 @@ class Unrouted(Exception):
     def __init__(self, reason: str, *, line: Line | None = None, human: str = "") -> None:
         self.reason, self.line, self.human = reason, line, human
         super().__init__(reason)
+
+
+def apply_in_order(callback_id: int) -> None:
+    """Apply one stored callback, and before it those of its thread whose job was lost with the database.
+
+    The caller holds the thread's lock. A fault in an earlier one stops only that one.
+    """
+    for earlier_id in _left_behind(callback_id):
+        try:
+            apply_callback(earlier_id)
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception:
+            logger.exception("An earlier callback cannot be applied", extra={"callback_id": earlier_id})
+    apply_callback(callback_id)
+
+
+def _left_behind(callback_id: int) -> list[int]:
+    thread = Callback.objects.values_list("thread", flat=True).get(pk=callback_id)
+    earlier = Callback.objects.filter(state=Callback.State.STORED, thread=thread, id__lt=callback_id)
+    return list(earlier.order_by("id").values_list("id", flat=True)) if thread else []
 
 
 def apply_callback(callback_id: int) -> Callback.State | None:
@@ -198,11 +223,16 @@ def _receive_tapback(line: Line, report: TapbackArrived) -> None:
 def _receive_status(line: Line, report: StatusChanged) -> None:
     """Settle the call it speaks of, then move the message on; in whatever order reports come."""
     dispatch = _dispatch(line, report)
-    settle(dispatch, SendReceipt(outcome=Outcome.ACCEPTED, handle=report.handle, state=report.state))
+    receipt = SendReceipt(outcome=Outcome.ACCEPTED, handle=report.handle, state=report.state)
     if dispatch.kind == Dispatch.Kind.ROUTER:
+        settle(dispatch, receipt)
         _move_router_message(dispatch, report)
         return
     message = Message.objects.get(pk=dispatch.order_id)
+    # Before the dispatch and the message, as the drain takes them.
+    Conversation.objects.select_for_update(no_key=True).get(pk=message.conversation_id)
+    if settle(dispatch, receipt):
+        wake_queue(message.conversation_id)
     if not message.provider_handle:
         Message.objects.filter(pk=message.pk).update(provider_handle=report.handle)
     if report.state in Message.RANK:

@@ -11,7 +11,7 @@ from lines.models import Line, ProviderAccount
 logger = logging.getLogger(__name__)
 
 
-@app.periodic(cron="0 * * * * *")
+@app.periodic(cron="* * * * *")
 @app.task(name="lines.probe_all", queueing_lock="lines.probe_all")
 def probe_all(timestamp: int) -> None:
     """Look at every line that is not retired."""
@@ -19,7 +19,7 @@ def probe_all(timestamp: int) -> None:
         health.probe(line)
 
 
-@app.periodic(cron="*/5 * * * * *")
+@app.periodic(cron="* * * * * */5")
 @app.task(name="lines.probe_troubled", queueing_lock="lines.probe_troubled")
 def probe_troubled(timestamp: int) -> None:
     """Look again soon at lines that were down or unknown: their queues wait for the answer."""
@@ -28,7 +28,7 @@ def probe_troubled(timestamp: int) -> None:
         health.probe(line)
 
 
-@app.periodic(cron="*/15 * * * * *")
+@app.periodic(cron="* * * * * */15")
 @app.task(name="lines.poll_all", queueing_lock="lines.poll_all")
 def poll_all(timestamp: int) -> None:
     """Read back what each provider says happened; callbacks get lost."""

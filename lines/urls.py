@@ -1,3 +1,5 @@
+"""Where providers post their callbacks to."""
+
 from django.urls import path
 
 from lines import callbacks

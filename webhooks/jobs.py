@@ -33,7 +33,7 @@ async def deliver() -> None:
     await deliver_due()
 
 
-@app.periodic(cron="*/5 * * * * *")
+@app.periodic(cron="* * * * * */5")
 @app.task(name="webhooks.retry_due", queueing_lock="webhooks.retry_due")
 async def retry_due(timestamp: int) -> None:
     """Retries become due by themselves; and the net under every lost nudge."""

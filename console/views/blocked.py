@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from accounts.models import Identity
-from console.entry import draw, newest_event, page
+from console.entry import PageRequest, draw, newest_event, page
 from console.filters import BlockedFilter
 from console.flow import rules_of, verdict_in_words
 from console.paging import Page, keyset_page
@@ -32,7 +32,7 @@ class BlockedRow:
 
 @page
 @require_safe
-def show_blocked(request: HttpRequest, actor: Actor) -> HttpResponse:
+def show_blocked(request: PageRequest, actor: Actor) -> HttpResponse:
     """Blocked messages, newest first; for htmx the rows alone."""
     if request.htmx:
         return render(request, "console/blocked/_list.html", _list(request, actor))
@@ -40,7 +40,7 @@ def show_blocked(request: HttpRequest, actor: Actor) -> HttpResponse:
     return draw(request, actor, "console/blocked/blocked.html", _list(request, actor) | {"live_last": number})
 
 
-def _list(request: HttpRequest, actor: Actor) -> dict[str, Any]:
+def _list(request: PageRequest, actor: Actor) -> dict[str, Any]:
     chosen = BlockedFilter.read(request)
     before = request.GET.get("before", "")
     messages = Message.objects.visible_to(actor).blocked().select_related("identity")

@@ -3,11 +3,11 @@
 from uuid import UUID
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.views.decorators.http import require_POST
 
-from console.entry import page, seen_by, toast
+from console.entry import PageRequest, page, seen_by, toast
 from console.filters import ThreadFilter
 from console.views.threads import draw_about
 from contactrules.models import ContactRule
@@ -22,21 +22,21 @@ REASON = "From the thread, in the console."
 
 @page
 @require_POST
-def block_number(request: HttpRequest, actor: Actor, pk: UUID) -> HttpResponse:
+def block_number(request: PageRequest, actor: Actor, pk: UUID) -> HttpResponse:
     """Block the thread's number for its identity."""
     return _add(request, actor, pk, ContactRule.Action.BLOCK)
 
 
 @page
 @require_POST
-def allow_number(request: HttpRequest, actor: Actor, pk: UUID) -> HttpResponse:
+def allow_number(request: PageRequest, actor: Actor, pk: UUID) -> HttpResponse:
     """Allow the thread's number for its identity; what lets it through on a whitelist."""
     return _add(request, actor, pk, ContactRule.Action.ALLOW)
 
 
 @page
 @require_POST
-def remove_rule(request: HttpRequest, actor: Actor, pk: UUID, rule_pk: UUID) -> HttpResponse:
+def remove_rule(request: PageRequest, actor: Actor, pk: UUID, rule_pk: UUID) -> HttpResponse:
     """Take away a rule that names the thread's number."""
     thread = _thread(actor, pk)
     rule: ContactRule = seen_by(actor, ContactRule, rule_pk, "identity")
@@ -48,7 +48,7 @@ def remove_rule(request: HttpRequest, actor: Actor, pk: UUID, rule_pk: UUID) -> 
     return _answer(request, actor, pk)
 
 
-def _add(request: HttpRequest, actor: Actor, pk: UUID, action: str) -> HttpResponse:
+def _add(request: PageRequest, actor: Actor, pk: UUID, action: str) -> HttpResponse:
     thread = _thread(actor, pk)
     try:
         rule = create_rule(actor, thread.identity, action=action, match_target=thread.human, reason=REASON)
@@ -59,10 +59,7 @@ def _add(request: HttpRequest, actor: Actor, pk: UUID, action: str) -> HttpRespo
     return _answer(request, actor, pk)
 
 
-_DONE = {
-    ContactRule.Action.BLOCK: "can no longer reach",
-    ContactRule.Action.ALLOW: "is on the allow list of",
-}
+_DONE = {"block": "can no longer reach", "allow": "is on the allow list of"}
 
 
 def _thread(actor: Actor, pk: UUID) -> Conversation:
@@ -70,17 +67,17 @@ def _thread(actor: Actor, pk: UUID) -> Conversation:
     return thread
 
 
-def _answer(request: HttpRequest, actor: Actor, pk: UUID) -> HttpResponse:
+def _answer(request: PageRequest, actor: Actor, pk: UUID) -> HttpResponse:
     """The panel as it stands now; without htmx, back to the thread."""
     return draw_about(request, actor, _thread(actor, pk)) if request.htmx else _back(request, pk)
 
 
-def _refuse(request: HttpRequest, refused: DomainError, pk: UUID) -> HttpResponse:
+def _refuse(request: PageRequest, refused: DomainError, pk: UUID) -> HttpResponse:
     if request.htmx:
         return toast(request, refused)
     messages.error(request, refused.message)
     return _back(request, pk)
 
 
-def _back(request: HttpRequest, pk: UUID) -> HttpResponse:
+def _back(request: PageRequest, pk: UUID) -> HttpResponse:
     return HttpResponseRedirect(reverse("console:thread", args=[pk]) + ThreadFilter.read(request).query())

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from accounts.models import Identity
-from console.entry import draw, newest_event, page, seen_by
+from console.entry import PageRequest, draw, newest_event, page, seen_by
 from console.filters import ThreadFilter
 from console.flow import first_position, newest_window, open_window, tail
 from console.paging import Page, keyset_page
@@ -36,7 +36,7 @@ class ThreadRow:
 
 @page
 @require_safe
-def show_threads(request: HttpRequest, actor: Actor) -> HttpResponse:
+def show_threads(request: PageRequest, actor: Actor) -> HttpResponse:
     """The list; on wide screens with room for a thread beside it. For htmx the rows alone."""
     if request.htmx:
         return render(request, "console/threads/_list.html", _list(request, actor))
@@ -46,7 +46,7 @@ def show_threads(request: HttpRequest, actor: Actor) -> HttpResponse:
 
 @page
 @require_safe
-def show_thread(request: HttpRequest, actor: Actor, pk: UUID) -> HttpResponse:
+def show_thread(request: PageRequest, actor: Actor, pk: UUID) -> HttpResponse:
     """One thread beside the list; `from` names the position it begins at."""
     number = newest_event()
     thread = _thread(actor, pk)
@@ -57,7 +57,7 @@ def show_thread(request: HttpRequest, actor: Actor, pk: UUID) -> HttpResponse:
 
 @page
 @require_safe
-def show_log(request: HttpRequest, actor: Actor, pk: UUID) -> HttpResponse:
+def show_log(request: PageRequest, actor: Actor, pk: UUID) -> HttpResponse:
     """The messages of an open page drawn anew, from position `from` to the newest."""
     thread = _thread(actor, pk)
     window = newest_window(actor, thread, first=first_position(thread, _whole(request, "from")))
@@ -67,7 +67,7 @@ def show_log(request: HttpRequest, actor: Actor, pk: UUID) -> HttpResponse:
 
 @page
 @require_safe
-def show_tail(request: HttpRequest, actor: Actor, pk: UUID) -> HttpResponse:
+def show_tail(request: PageRequest, actor: Actor, pk: UUID) -> HttpResponse:
     """Messages after position `after`, and earlier ones that events since number `since` changed."""
     items = tail(actor, _thread(actor, pk), after=_whole(request, "after") or 0, since=_whole(request, "since"))
     return render(request, "console/threads/_items.html", {"items": items})
@@ -75,12 +75,12 @@ def show_tail(request: HttpRequest, actor: Actor, pk: UUID) -> HttpResponse:
 
 @page
 @require_safe
-def show_about(request: HttpRequest, actor: Actor, pk: UUID) -> HttpResponse:
+def show_about(request: PageRequest, actor: Actor, pk: UUID) -> HttpResponse:
     """The side panel and, out of band, the thread's head."""
     return draw_about(request, actor, _thread(actor, pk))
 
 
-def draw_about(request: HttpRequest, actor: Actor, thread: Conversation) -> HttpResponse:
+def draw_about(request: PageRequest, actor: Actor, thread: Conversation) -> HttpResponse:
     """What is known of a thread, as it stands now; also the answer to a change made there."""
     context = _about(actor, thread) | {"out_of_band": True, "filter": ThreadFilter.read(request)}
     return draw(request, actor, "console/threads/_about.html", context)
@@ -91,7 +91,7 @@ def _thread(actor: Actor, pk: UUID) -> Conversation:
     return thread
 
 
-def _list(request: HttpRequest, actor: Actor, *, opened: Conversation | None = None) -> dict[str, Any]:
+def _list(request: PageRequest, actor: Actor, *, opened: Conversation | None = None) -> dict[str, Any]:
     chosen = ThreadFilter.read(request)
     threads = Conversation.objects.visible_to(actor).select_related(
         "identity", "connection", "visible_last", "blocked_last"
@@ -145,7 +145,7 @@ def _about(actor: Actor, thread: Conversation) -> dict[str, Any]:
     }
 
 
-def _whole(request: HttpRequest, name: str) -> int | None:
+def _whole(request: PageRequest, name: str) -> int | None:
     """A whole number of the query that fits the database's integers, else nothing."""
     text = request.GET.get(name, "")
     return int(text) if text.isascii() and text.isdigit() and len(text) <= 9 else None

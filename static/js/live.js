@@ -170,6 +170,8 @@
     pong(message) {
       clearTimeout(pong);
       listening = message.listening;
+      // Something was lost on the way here, or was not for this page: ask.
+      if (message.last > last) hello();
     },
   };
 

@@ -43,7 +43,7 @@
     if (held.bottom || !el) reading = null;
     const added = bubbles().filter((bubble) => Number(bubble.dataset.position) > held.newest);
     if (!held.bottom) unread += added.length;
-    if (added.length && !event.detail.tail) announcements.textContent = `${added.length} messages added`;
+    if (added.length && !event.detail.tail) announcements.textContent = added.length === 1 ? "1 message added" : `${added.length} messages added`;
     if (added.some((bubble) => bubble.classList.contains(typingBy === "agent" ? "is-outbound" : "is-inbound"))) stopTyping();
     show();
   });

@@ -1,6 +1,8 @@
 """Django admin is for operators, and has no sign-in of its own."""
 
 import pytest
+from allauth.mfa.models import Authenticator
+from django.contrib import admin as django_admin
 from django.test import Client
 
 from accounts.models import User
@@ -45,3 +47,18 @@ def test_the_strict_policy_holds(admin: Client) -> None:
     policy = admin.get("/admin/")["Content-Security-Policy"]
     assert "unsafe" not in policy
     assert "default-src 'none'" in policy
+
+
+def test_the_second_factor_guards_admin_too(operator: User) -> None:
+    Authenticator.objects.create(user=operator, type=Authenticator.Type.TOTP, data={"secret": "JBSWY3DPEHPK3PXP"})
+    client = Client()
+    response = client.post(
+        "/accounts/login/?next=/admin/", {"login": operator.email, "password": make.PASSWORD, "next": "/admin/"}
+    )
+    assert response["Location"].startswith("/accounts/2fa/authenticate/")
+    assert client.get("/admin/").status_code == 302
+
+
+def test_the_second_factors_secret_is_on_no_page(admin: Client) -> None:
+    assert Authenticator not in django_admin.site._registry
+    assert admin.get("/admin/mfa/authenticator/").status_code == 404

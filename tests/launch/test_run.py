@@ -14,8 +14,6 @@ import pytest
 from cordboard import postgres
 from tests.installation import CHECKOUT, Installation, waited
 
-pytestmark = pytest.mark.xdist_group("launch")
-
 
 @pytest.fixture(scope="module")
 def product() -> Iterator[Installation]:

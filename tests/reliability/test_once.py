@@ -18,8 +18,6 @@ import pytest
 
 from tests.installation import Installation, waited
 
-pytestmark = pytest.mark.xdist_group("once")
-
 SEED = int(os.environ.get("CORDBOARD_SEED", "20261121"))
 IDENTITIES = 4
 HUMANS_EACH = 5

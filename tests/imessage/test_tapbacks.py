@@ -1,0 +1,167 @@
+"""One live tapback per sender and part; all that was told is kept."""
+
+import itertools
+
+import pytest
+
+from accounts.models import Identity
+from core.errors import Invalid, Upstream
+from events.models import Event
+from imessage import errors
+from imessage.models import Conversation, Message, Tapback, TapbackChange
+from imessage.tapbacks import send_tapback
+from lines.models import Line
+from tests import make
+from tests.providers.scripted import ScriptedDriver, tapback_event, tell
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def message(written: Conversation) -> Message:
+    return Message.objects.get()
+
+
+def live(message: Message, direction: str = "inbound") -> list[str]:
+    rows = Tapback.objects.live().filter(message=message, direction=direction)
+    return [tapback.emoji or tapback.kind for tapback in rows]
+
+
+def history(message: Message) -> list[tuple[str, str]]:
+    return list(TapbackChange.objects.filter(message=message).order_by("id").values_list("action", "kind"))
+
+
+def told(message: Message) -> list[str]:
+    events = Event.objects.filter(type__startswith="tapback").order_by("number")
+    return list(events.values_list("type", flat=True))
+
+
+def test_a_tapback_is_added_replaced_and_removed(message: Message, line: Line) -> None:
+    for second, (kind, remove) in enumerate([("like", False), ("love", False), ("love", True)]):
+        tell(line.account, tapback_event(message, kind, remove=remove, second=second))
+    assert live(message) == []
+    assert history(message) == [("add", "like"), ("replace", "love"), ("remove", "love")]
+    assert told(message) == ["tapback.added", "tapback.replaced", "tapback.removed"]
+    assert Tapback.objects.count() == 2
+
+
+def test_the_same_one_again_changes_nothing(message: Message, line: Line) -> None:
+    for second in range(2):
+        tell(line.account, tapback_event(message, "like", second=second))
+    assert (live(message), told(message)) == (["like"], ["tapback.added"])
+
+
+def test_the_removal_of_a_replaced_one_is_ignored(message: Message, line: Line) -> None:
+    for second, (kind, remove) in enumerate([("like", False), ("love", False), ("like", True)]):
+        tell(line.account, tapback_event(message, kind, remove=remove, second=second))
+    assert live(message) == ["love"]
+    assert told(message) == ["tapback.added", "tapback.replaced"]
+
+
+def test_custom_emojis_replace_each_other(message: Message, line: Line) -> None:
+    for second, emoji in enumerate(["🦊", "🦊", "🐙"]):
+        tell(line.account, tapback_event(message, "emoji", emoji=emoji, second=second))
+    assert live(message) == ["🐙"]
+    assert Tapback.objects.count() == 2
+
+
+HISTORIES = [
+    [("like", False), ("like", True)],
+    [("like", False), ("love", False), ("love", True)],
+    [("like", False), ("love", False), ("like", True)],
+    [("like", False), ("like", True), ("like", False)],
+    [("like", False), ("like", True), ("love", False), ("like", True)],
+]
+
+
+@pytest.mark.parametrize("reports", HISTORIES)
+def test_reports_in_every_order_end_as_in_theirs(
+    reports: list[tuple[str, bool]], written: Conversation, line: Line
+) -> None:
+    endings = set()
+    for order in itertools.permutations(enumerate(reports)):
+        message = make.make_message(written, provider_handle=f"m{written.next_position}")
+        for second, (kind, remove) in order:
+            tell(line.account, tapback_event(message, kind, remove=remove, second=second))
+        endings.add(tuple(live(message)))
+    assert len(endings) == 1
+
+
+def test_parts_have_tapbacks_of_their_own(message: Message, line: Line) -> None:
+    make.make_media(message)
+    for part, kind in enumerate(["like", "love"]):
+        tell(line.account, tapback_event(message, kind, part=part))
+    assert sorted(live(message)) == ["like", "love"]
+
+
+def test_a_blocked_human_s_is_kept_as_a_change_and_nothing_else(
+    message: Message, identity: Identity, line: Line
+) -> None:
+    tell(line.account, tapback_event(message, "like"))
+    make.make_rule(identity)
+    tell(line.account, tapback_event(message, "love", second=1))
+    tell(line.account, tapback_event(message, "like", remove=True, second=2))
+    assert live(message) == ["like"]
+    assert list(TapbackChange.objects.order_by("id").values_list("is_blocked", flat=True)) == [False, True, True]
+    assert told(message) == ["tapback.added", "tapback.blocked", "tapback.blocked"]
+    seen = Event.objects.visible_to(make.agent_of(identity)).values_list("type", flat=True)
+    assert "tapback.blocked" not in seen
+
+
+def test_a_tapback_on_a_blocked_message_stays_blocked(written: Conversation, identity: Identity, line: Line) -> None:
+    """The rule has gone since: the message has not become visible, and its tapback must not tell of it."""
+    hidden = make.make_message(written, "secret", is_blocked=True, provider_handle="hidden")
+    tell(line.account, tapback_event(hidden, "like"))
+    assert not Tapback.objects.exists()
+    assert not Event.objects.visible_to(make.agent_of(identity)).filter(type__startswith="tapback").exists()
+
+
+def test_after_the_disconnect_no_tapback_reaches_the_agent(message: Message, line: Line) -> None:
+    type(message.connection).objects.update(status="released")
+    assert tell(line.account, tapback_event(message, "like")).state == "unrouted"
+    assert not Tapback.objects.exists()
+
+
+def test_an_agent_s_tapback_replaces_its_own_only(
+    message: Message, identity: Identity, line: Line, driver: ScriptedDriver
+) -> None:
+    tell(line.account, tapback_event(message, "laugh"))
+    agent = make.agent_of(identity)
+    first = send_tapback(agent, message, kind="like")
+    assert send_tapback(agent, message, kind="like") == first
+    second = send_tapback(agent, message, kind="love")
+    assert (live(message), live(message, "outbound")) == (["laugh"], ["love"])
+    assert second.id != first.id
+    assert [call["kind"] for call in driver.direct] == ["like", "love"]
+
+
+def test_a_failed_call_records_nothing(message: Message, identity: Identity, driver: ScriptedDriver) -> None:
+    driver.direct_fails = True
+    with pytest.raises(Upstream):
+        send_tapback(make.agent_of(identity), message, kind="like")
+    assert not TapbackChange.objects.exists()
+
+
+@pytest.mark.parametrize("kind", ["custom", "eyes", "", "LIKE"])
+def test_only_the_six_may_be_sent(kind: str, message: Message, identity: Identity) -> None:
+    with pytest.raises(Invalid):
+        send_tapback(make.agent_of(identity), message, kind=kind)
+
+
+@pytest.mark.parametrize("part", [-1, 1, 99])
+def test_a_part_that_is_not_there_is_refused(part: int, message: Message, identity: Identity) -> None:
+    with pytest.raises(errors.NoSuchPart):
+        send_tapback(make.agent_of(identity), message, kind="like", part_index=part)
+
+
+def test_a_message_that_has_not_left_takes_none(written: Conversation, identity: Identity) -> None:
+    queued = make.make_message(written, direction="outbound", status="queued")
+    with pytest.raises(errors.NotReactable):
+        send_tapback(make.agent_of(identity), queued, kind="like")
+
+
+def test_a_blocked_human_gets_none(message: Message, identity: Identity, driver: ScriptedDriver) -> None:
+    make.make_rule(identity)
+    with pytest.raises(errors.RecipientBlocked):
+        send_tapback(make.agent_of(identity), message, kind="like")
+    assert driver.direct == []

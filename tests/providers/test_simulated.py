@@ -1,0 +1,204 @@
+"""The driver against the real simulated network, and what each callback says."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lines.providers.base import (
+    Account,
+    ErrorClass,
+    Media,
+    Outcome,
+    ProviderCallFailed,
+    ProviderError,
+    ReadReported,
+    SendOrder,
+    StatusChanged,
+    TapbackArrived,
+    TextArrived,
+    TypingChanged,
+    Unrecognised,
+)
+from lines.providers.simulated import SimulatedDriver
+from tests.simulator.running import HUMAN, LINE, OTHER_HUMAN, SECRET, Network, Receiver, eventually
+
+DRIVER = SimulatedDriver()
+AT = datetime(2026, 1, 1, 12, tzinfo=UTC)
+THREAD: dict[str, Any] = {"line": LINE, "human": HUMAN, "at": AT}
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
+    network = Network(Path(tmp_path_factory.mktemp("network")))
+    network.control("PUT", f"/lines/{LINE}", {"kind": "pool"})
+    yield network
+    network.kill()
+
+
+@pytest.fixture
+def account(network: Network) -> Iterator[Account]:
+    yield Account(base_url=network.url, token="provider-token", callback_secret=SECRET)
+    network.set_faults(**dict.fromkeys(["state", "send_key", "lost_answer", "hold_before", "hold_after"]))
+
+
+def order(key: str, text: str = "hi", human: str = HUMAN, **fields: Any) -> SendOrder:
+    return SendOrder(key=key, line=LINE, human=human, text=text, **fields)
+
+
+def test_a_text_is_accepted_and_a_repeat_is_the_same_text(account: Account, network: Network) -> None:
+    first, again = DRIVER.send(account, order("k1", "once")), DRIVER.send(account, order("k1", "once"))
+    assert (first.outcome, first.handle) == (Outcome.ACCEPTED, again.handle)
+    assert network.texts_shown().count("once") == 1
+    assert DRIVER.can_repeat(account, line=LINE)
+
+
+def test_a_lost_answer_is_unknown_and_can_be_found(account: Account, network: Network) -> None:
+    network.set_faults(send_key=False, lost_answer={"next": 1})
+    assert DRIVER.send(account, order("k2", "lost")).outcome is Outcome.UNKNOWN
+    assert not DRIVER.can_repeat(account, line=LINE)
+    found = DRIVER.find_sent(account, order("k2", "lost"), since=LONG_AGO, known=set())
+    assert found
+    assert found.outcome is Outcome.ACCEPTED
+    assert DRIVER.find_sent(account, order("k2", "lost"), since=LONG_AGO, known={found.handle}) is None
+    assert DRIVER.find_sent(account, order("k2", "never"), since=LONG_AGO, known=set()) is None
+    assert DRIVER.find_sent(account, order("k2", "lost", OTHER_HUMAN), since=LONG_AGO, known=set()) is None
+
+
+@pytest.mark.parametrize("state", ["offline", "signed_out"])
+def test_a_line_that_is_down_refuses_as_line_down(state: str, account: Account, network: Network) -> None:
+    network.set_faults(state=state)
+    receipt = DRIVER.send(account, order(f"k-{state}"))
+    assert receipt.error
+    assert (receipt.outcome, receipt.error.error_class) == (Outcome.REFUSED, ErrorClass.LINE_DOWN)
+    assert DRIVER.probe(account, line=LINE).state == "down"
+    with pytest.raises(ProviderCallFailed):
+        DRIVER.typing(account, line=LINE, human=HUMAN, on=True)
+
+
+def test_a_flagged_line_is_seen(account: Account, network: Network) -> None:
+    network.set_faults(state="flagged")
+    assert DRIVER.probe(account, line=LINE).state == "flagged"
+
+
+def test_a_wrong_token_and_no_answer_are_the_line_s_trouble(account: Account) -> None:
+    wrong = Account(base_url=account.base_url, token="wrong", callback_secret=SECRET)
+    away = Account(base_url="http://127.0.0.1:9", token="x", callback_secret=SECRET)
+    for broken in (wrong, away):
+        receipt = DRIVER.send(broken, order("k3"))
+        assert receipt.error
+        assert (receipt.outcome, receipt.error.error_class) == (Outcome.REFUSED, ErrorClass.LINE_DOWN)
+        assert DRIVER.probe(broken, line=LINE).state == "down"
+        with pytest.raises(ProviderCallFailed):
+            DRIVER.find_sent(broken, order("k3"), since=LONG_AGO, known=set())
+        with pytest.raises(ProviderCallFailed):
+            DRIVER.poll(broken, cursor="")
+
+
+def test_a_malformed_order_is_refused_for_good(account: Account) -> None:
+    receipt = DRIVER.send(account, order("k4", "", human="nobody"))
+    assert receipt.error
+    assert (receipt.outcome, receipt.error.error_class) == (Outcome.REFUSED, ErrorClass.PERMANENT)
+
+
+def test_a_healthy_line_is_healthy(account: Account) -> None:
+    assert DRIVER.probe(account, line=LINE).state == "healthy"
+    assert DRIVER.probe(account, line="+15555550999").state == "down"
+
+
+def test_callbacks_prove_themselves_and_polls_tell_the_same(account: Account, network: Network) -> None:
+    receiver = Receiver()
+    DRIVER.install_callbacks(account, url=receiver.url)
+    DRIVER.install_callbacks(account, url=receiver.url)
+    network.text_in("posted")
+    eventually(lambda: "posted" in receiver.texts())
+    for headers, body in receiver.posts:
+        DRIVER.prove(account, headers=headers, body=body, url=receiver.url)
+    polled, cursor = DRIVER.poll(account, cursor="")
+    keys = {DRIVER.identify(body).key for body in polled}
+    assert {DRIVER.identify(body).key for _, body in receiver.posts} <= keys
+    assert DRIVER.poll(account, cursor=cursor)[0] == []
+    receiver.close()
+
+
+def test_tapbacks_reads_and_typing_reach_the_handset(account: Account, network: Network) -> None:
+    bubble = network.text_in("react to me")
+    DRIVER.tapback(account, line=LINE, handle=bubble["id"], part=0, kind="love", emoji="", remove=False)
+    DRIVER.typing(account, line=LINE, human=HUMAN, on=True)
+    DRIVER.mark_read(account, line=LINE, human=HUMAN)
+    shown = next(one for one in network.inbox() if one["id"] == bubble["id"])
+    assert shown["tapbacks"][0]["kind"] == "love"
+    assert shown["read_at"]
+    with pytest.raises(ProviderCallFailed) as refused:
+        DRIVER.tapback(account, line=LINE, handle="no/such", part=0, kind="love", emoji="", remove=False)
+    assert refused.value.error
+    assert refused.value.error.error_class is ErrorClass.PERMANENT
+
+
+SAYS: list[tuple[str, dict[str, Any], Any]] = [
+    (
+        "message.received",
+        {
+            "message_id": "m",
+            "text": "hi",
+            "service": "sms",
+            "sent_at": AT.isoformat(),
+            "media": [{"url": "https://x.example/1.png", "content_type": "image/png", "size": None}],
+        },
+        TextArrived(
+            **THREAD, handle="m", text="hi", service="sms", media=[Media("https://x.example/1.png", "image/png", None)]
+        ),
+    ),
+    (
+        "message.status",
+        {"message_id": "m", "status": "delivered", "reference": "k", "service": "imessage", "downgraded": False},
+        StatusChanged(**THREAD, handle="m", state="delivered", order_key="k", service="imessage", downgraded=False),
+    ),
+    (
+        "message.status",
+        {"message_id": "m", "status": "failed", "error": {"code": "not_on_imessage", "message": "No."}},
+        StatusChanged(
+            **THREAD,
+            handle="m",
+            state="error",
+            error=ProviderError(ErrorClass.RECIPIENT_UNREACHABLE, "not_on_imessage", "No."),
+        ),
+    ),
+    ("message.read", {"up_to_message_id": "m"}, ReadReported(**THREAD, handle="m")),
+    (
+        "tapback.added",
+        {"message_id": "m", "part": 1, "kind": "emoji", "emoji": "🦊"},
+        TapbackArrived(**THREAD, handle="m", part=1, kind="custom", emoji="🦊"),
+    ),
+    (
+        "tapback.removed",
+        {"message_id": "m", "part": 0, "kind": "love", "emoji": None},
+        TapbackArrived(**THREAD, handle="m", part=0, kind="love", removed=True),
+    ),
+    ("typing.changed", {"on": True}, TypingChanged(**THREAD, on=True)),
+    ("message.edited", {"message_id": "m"}, Unrecognised(**THREAD, raw_type="message.edited")),
+]
+
+
+@pytest.mark.parametrize(("kind", "data", "says"), SAYS)
+def test_what_a_callback_says(kind: str, data: dict[str, Any], says: Any) -> None:
+    data = {"line": LINE, "human": HUMAN, "at": AT.isoformat(), **data}
+    assert DRIVER.parse(json.dumps({"id": "e", "type": kind, "data": data}).encode()) == [says]
+
+
+def test_a_callback_is_told_apart_by_its_id_and_thread() -> None:
+    body = {"id": "e", "type": "x", "created_at": "2026-01-01T12:00:00", "data": {"line": LINE, "human": HUMAN}}
+    told = DRIVER.identify(json.dumps(body).encode())
+    assert (told.key, told.thread, told.at) == ("e", f"{LINE}/{HUMAN}", AT)
+    assert told.at
+    assert told.at - AT == timedelta(0)
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b'{"data": {}}', b'{"id": "e"}', b'{"id": "e", "data": []}'])
+def test_a_body_without_an_id_has_none(body: bytes) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - the driver's contract names no subclass
+        DRIVER.identify(body)
