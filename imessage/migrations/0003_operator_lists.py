@@ -7,7 +7,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('accounts', '0002_cache_table'),
-        ('imessage', '0003_media_file'),
+        ('imessage', '0002_initial'),
         ('lines', '0001_initial'),
     ]
 

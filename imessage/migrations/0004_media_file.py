@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     dependencies = [
         ("accounts", "0002_cache_table"),
-        ("imessage", "0002_initial"),
+        ("imessage", "0003_operator_lists"),
         ("lines", "0001_initial"),
     ]
 
