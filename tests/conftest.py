@@ -1,11 +1,26 @@
 """The standing cast: Alice (admin), Bob (viewer) and their agent; Charlie, a stranger, and his agent; one human."""
 
+from collections.abc import Iterator
+
 import pytest
 
 from accounts.models import Identity, Organization, User
 from imessage.models import Conversation
 from lines.models import Line
 from tests import make
+from tests.providers.scripted import forget_jobs
+
+
+@pytest.fixture(autouse=True)
+def no_jobs_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A test that commits is undone by a flush, which leaves the job queue's tables as they are."""
+    marker = request.node.get_closest_marker("django_db")
+    commits = marker is not None and marker.kwargs.get("transaction", False)
+    if commits:
+        request.getfixturevalue("transactional_db")
+    yield
+    if commits:
+        forget_jobs()
 
 
 @pytest.fixture

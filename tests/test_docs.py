@@ -27,6 +27,7 @@ PACKAGES = [
     "events",
     "imessage",
     "lines",
+    "webhooks",
 ]
 SOURCES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
 PAGES = sorted([*DOCS.rglob("*.md"), ROOT / "CHANGELOG.md"])

@@ -12,7 +12,7 @@ from api.auth import actor_of, key_of
 from api.idempotency import IDEMPOTENT, Answer, create_once
 from api.inkbox.answers import ApiKey, CreatedApiKey, answers
 from api.inkbox.finding import identity_with
-from api.parsing import Body, Text, respond
+from api.parsing import TEXT, Body, respond
 from api.shapes import key_shape
 from dialects import inkbox
 
@@ -20,8 +20,8 @@ router = Router(tags=["API keys"])
 
 
 class NewKey(Body):
-    label: Annotated[Text, Field(min_length=1, max_length=255)]
-    description: Annotated[Text, Field(max_length=1000)] | None = None
+    label: Annotated[str, Field(min_length=1, max_length=255), *TEXT]
+    description: Annotated[str, Field(max_length=1000), *TEXT] | None = None
     scoped_identity_id: UUID | None = None
 
 

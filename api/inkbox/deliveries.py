@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from api.auth import actor_of
 from api.inkbox.answers import Deliveries, Delivery, answers
 from api.inkbox.finding import attempt_with, id_in_path
-from api.parsing import QueryBool, Text, respond
+from api.parsing import TEXT, QueryBool, respond
 from api.shapes import attempt_shape
 from core.actor import Actor
 from dialects import inkbox
@@ -25,7 +25,7 @@ _MOST = 200
 class DeliveryFilter(BaseModel):
     subscription_id: UUID | None = None
     phone_number_id: UUID | None = None
-    event_type: Annotated[Text, Field(max_length=60)] | None = None
+    event_type: Annotated[str, Field(max_length=60), *TEXT] | None = None
     success: QueryBool | None = None
     limit: Annotated[int, Field(description="Brought into 1 to 200.")] = 50
     offset: Annotated[int, Field(ge=0, le=10_000_000)] = 0

@@ -15,7 +15,7 @@ from api.idempotency import IDEMPOTENT, Answer, create_once
 from api.inkbox.answers import Identity as IdentityAnswer
 from api.inkbox.answers import answers
 from api.inkbox.finding import identity_named
-from api.parsing import Body, Documented, Text, respond, said_by
+from api.parsing import TEXT, Body, Documented, respond, said_by
 from api.shapes import identity_shape
 from contactrules.rules import set_filter_mode
 from core.actor import Actor
@@ -53,8 +53,8 @@ _SHARED_MODES = {"imessage_filter_mode", "phone_filter_mode"}
 _SIDE_MODES = ("phone_inbound_filter_mode", "phone_outbound_filter_mode")
 
 Handle = Annotated[str, said_by(normal_handle), Documented(pattern="^@?[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$")]
-DisplayName = Annotated[Text, Field(max_length=255)]
-Description = Annotated[Text, Field(max_length=10_000)]
+DisplayName = Annotated[str, Field(max_length=255), *TEXT]
+Description = Annotated[str, Field(max_length=10_000), *TEXT]
 NoClaim = Annotated[bool | None, AfterValidator(_refuse_claim), WithJsonSchema({"enum": [False, None]})]
 NoLine = Annotated[Any, AfterValidator(_refuse_line), WithJsonSchema({"type": "null"})]
 

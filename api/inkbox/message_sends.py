@@ -12,7 +12,7 @@ from api.idempotency import KEYED, required_key_of, subject_of
 from api.inkbox.answers import FoundMessage, answers
 from api.inkbox.finding import identity_with
 from api.inkbox.messages import OPERATION
-from api.parsing import Text, respond
+from api.parsing import TEXT, respond
 from core.errors import NotFound
 
 router = Router(tags=["Messages"])
@@ -21,7 +21,7 @@ router = Router(tags=["Messages"])
 class Sought(BaseModel):
     sender_kind: Literal["imessage_identity", "mailbox", "phone_number"]
     sender_id: UUID
-    operation: Annotated[Text, Field(max_length=40)]
+    operation: Annotated[str, Field(max_length=40), *TEXT]
 
 
 @router.get("/message-sends/lookup", openapi_extra=KEYED, response=answers(200, FoundMessage, 404))

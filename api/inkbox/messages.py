@@ -22,7 +22,7 @@ from api.inkbox.finding import (
     narrowing_identity,
 )
 from api.moments import Span
-from api.parsing import Body, Page, PhoneNumber, QueryBool, Text, WebUrl, respond
+from api.parsing import TEXT, Body, Page, PhoneNumber, QueryBool, WebUrl, respond
 from core.actor import Actor
 from core.errors import Invalid, NotFound
 from core.ids import from_prefixed
@@ -79,7 +79,7 @@ class Send(Body):
 
     to: Annotated[PhoneNumber | None, BeforeValidator(_one_recipient), WithJsonSchema(_RECIPIENT)] = None
     conversation_id: UUID | None = None
-    text: Annotated[Text, Field(max_length=MESSAGE_LIMIT)] | None = None
+    text: Annotated[str, Field(max_length=MESSAGE_LIMIT), *TEXT] | None = None
     media_urls: Annotated[list[WebUrl], Field(max_length=1)] | None = None
     send_style: SendStyle | None = None
     reply_to_message_id: UUID | None = None
