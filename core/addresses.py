@@ -1,6 +1,6 @@
 """Which addresses may be called: the allow test that stands between what a tenant asks for and our own network.
 
-What counts is the address connected to, never how it was spelled (`docs/decisions/0003-outbound-calls.md`).
+What counts is the address connected to, never how it was spelled (`docs/decisions/0006-outbound-calls.md`).
 """
 
 import ipaddress
