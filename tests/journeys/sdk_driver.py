@@ -4,6 +4,7 @@ A command is `{"of": null or a handle, "call": "imessages.send", "args": [], "kw
 of the identity with that handle. The result is `{"ok": value}`, or `{"refused": {...}}` for the client's own errors.
 """
 
+import base64
 import dataclasses
 import json
 import os
@@ -33,10 +34,15 @@ def _obey(client: Any, identities: dict[str, Any], command: dict[str, Any]) -> d
         deed = identities[handle] if handle else client
         for name in command["call"].split("."):
             deed = getattr(deed, name)
-        return {"ok": deed(*command["args"], **command["kwargs"])}
+        return {"ok": deed(*command["args"], **{name: _given(value) for name, value in command["kwargs"].items()})}
     except InkboxError as error:
         facts = {name: getattr(error, name) for name in _OF_AN_ERROR if hasattr(error, name)}
         return {"refused": {"type": type(error).__name__, "words": str(error), **facts}}
+
+
+def _given(value: Any) -> Any:
+    """Bytes come as `{"base64": text}`."""
+    return base64.b64decode(value["base64"]) if isinstance(value, dict) and value.keys() == {"base64"} else value
 
 
 def _plain(value: Any) -> Any:
