@@ -18,13 +18,15 @@ from webhooks.models import Delivery, OrderNumber, Subscription
 
 def fan_out(number: int) -> int:
     """Make the deliveries of the event with this number; how many. Repeating it makes none twice.
+    Raises `Event.DoesNotExist`.
 
     Nothing is told of identities that are paused, disabled or deleted, nor of what came in while they were
     (architecture.md, section 10). An endpoint that is disabled gets its deliveries as failed, to be replayed.
     """
-    event = Event.objects.filter(number=number).first()
-    told_as = TOLD_AS.get(event.type) if event else None
-    if event is None or told_as is None or not _is_inbound_or_message(event):
+    # Raises when there is none: better tried again and seen than passed over.
+    event = Event.objects.get(number=number)
+    told_as = TOLD_AS.get(event.type)
+    if told_as is None or not _is_inbound_or_message(event):
         return 0
     identity = Identity.objects.filter(pk=event.identity_id).first() if event.identity_id else None
     if identity is None or not identity.is_reachable or event.data.get("identity_reachable") is False:

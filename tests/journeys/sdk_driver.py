@@ -37,13 +37,14 @@ def _obey(client: Any, identities: dict[str, Any], command: dict[str, Any]) -> d
             deed = getattr(deed, name)
         if command.get("list"):
             return {"ok": [name for name in dir(type(deed)) if not name.startswith("_")]}
-        return {"ok": deed(*command["args"], **{name: _meant(value) for name, value in command["kwargs"].items()})}
+        return {"ok": deed(*command["args"], **{name: _given(value) for name, value in command["kwargs"].items()})}
     except InkboxError as error:
         facts = {name: getattr(error, name) for name in _OF_AN_ERROR if hasattr(error, name)}
         return {"refused": {"type": type(error).__name__, "words": str(error), **facts}}
 
 
-def _meant(value: Any) -> Any:
+def _given(value: Any) -> Any:
+    """Bytes come as `{"base64": text}`."""
     return base64.b64decode(value["base64"]) if isinstance(value, dict) and value.keys() == {"base64"} else value
 
 
