@@ -86,31 +86,30 @@ class Rows:
         hooks = Hooks(self._stage, self._population)
         count, each = int(250 * self._seconds), []
         for _ in self._warm_and_rounds():
-            hooks.prepare(count)
+            wanted = hooks.prepare(count)
             self._stage.start_worker()
-            came = hooks.arrivals(count, within=60)
+            came = hooks.arrivals(wanted, within=60)
             self._stage.stop("worker")
             each.append((len(came) - 1) / (max(came.values()) - min(came.values())))
         yield Figure("webhook deliveries", "/s", each[1:], 300, 1000, note="one worker; deliveries made before")
         hooks.hang(20)
         self._stage.start_worker()
-        hooks.prepare(AGENTS)
-        hooks.arrivals(AGENTS - 20, within=30)  # it is awake
+        hooks.arrivals(hooks.prepare(AGENTS), within=30)  # it is awake
         dwells = [hooks.dwell_p99(rate=50, seconds=4) for _ in self._warm_and_rounds()]
         self._stage.stop("worker")
         yield Figure("webhook dwell p99 at 50/s, 20 hang", "ms", dwells[1:], 500, 150, lower=True)
 
     def notify(self) -> Iterator[Figure]:
-        """Sends with the job queue's NOTIFY after the commit, against the library's own inside the transaction."""
+        """Callbacks, a job each, with the queue's NOTIFY after the commit, against the library's own inside it."""
         after, inside = [], []
         for _ in self._warm_and_rounds():
             self._population.age()
-            after.append(self._load(self._web, self._sends()))
+            after.append(self._load(self._web, self._callbacks(int(MOST * self._seconds))))
             self._population.age()
             self._run(_TRIGGER)
-            inside.append(self._load(self._web, self._sends()))
+            inside.append(self._load(self._web, self._callbacks(int(MOST * self._seconds))))
             self._run("DROP TRIGGER bench_notify ON procrastinate_jobs")
-        yield Figure("send, NOTIFY after the commit", "/s", after[1:], 0.95, 1.3, inside[1:], "NOTIFY inside")
+        yield Figure("callback, NOTIFY after commit", "/s", after[1:], 0.95, 1.3, inside[1:], "NOTIFY inside")
 
     @cached_property
     def _population(self) -> Population:
