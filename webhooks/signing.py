@@ -51,7 +51,7 @@ def rotate_key(actor: Actor, identity: Identity) -> tuple[SigningKey, str]:
 
 
 def rotate_organization_key(actor: Actor, organization: Organization) -> tuple[SigningKey, str]:
-    """The same for the key of a whole organization, which signs for identities that have none of their own."""
+    """The same for the key of a whole organization: it signs for all identities but those that get a newer one."""
     actor.require(Role.ADMIN)
     with transaction.atomic():
         Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)
@@ -73,24 +73,20 @@ def key_status(identity: Identity) -> KeyStatus:
     keys = SigningKey.objects.current().filter(
         Q(identity=identity) | Q(identity=None, organization_id=identity.organization_id)
     )
-    # An identity's own key comes before its organization's.
-    key = keys.order_by("identity_id").first()
+    key = keys.order_by("-created_at").first()
     return KeyStatus(key is not None, key.created_at if key else None)
 
 
 def key_statuses(identities: Iterable[Identity]) -> dict[UUID, KeyStatus]:
     """`key_status` of many identities, in one query."""
     pairs = [(identity.id, identity.organization_id) for identity in identities]
-    rows = (
-        SigningKey.objects.current()
-        .filter(
+    keys = list(
+        SigningKey.objects.current().filter(
             Q(identity_id__in=[pair[0] for pair in pairs]) | Q(identity=None, organization_id__in={p[1] for p in pairs})
         )
-        .values_list("identity_id", "organization_id", "created_at")
     )
-    since = {identity_id or organization_id: created_at for identity_id, organization_id, created_at in rows}
-    found = {identity_id: since.get(identity_id, since.get(organization_id)) for identity_id, organization_id in pairs}
-    return {identity_id: KeyStatus(moment is not None, moment) for identity_id, moment in found.items()}
+    found = {pair[0]: [key.created_at for key in keys if _is_for(key, *pair)] for pair in pairs}
+    return {identity_id: KeyStatus(bool(moments), max(moments, default=None)) for identity_id, moments in found.items()}
 
 
 def organization_key_status(actor: Actor, organization: Organization) -> KeyStatus:
@@ -105,7 +101,7 @@ def organization_key_status(actor: Actor, organization: Organization) -> KeyStat
 def valid_keys(identities: Iterable[tuple[UUID, UUID]]) -> dict[UUID, list[str]]:
     """For each (identity, organization) the plaintext keys that sign now, the newest first.
 
-    An organization's key signs beside an identity's own for as long as the latter is new.
+    Of an identity's own key and its organization's the newer one signs, the other beside it for 24 hours.
     """
     pairs = set(identities)
     if not pairs:
@@ -159,11 +155,17 @@ def _replace(actor: Actor, organization_id: UUID, identity: Identity | None) -> 
 
 
 def _signing(keys: list[SigningKey], identity_id: UUID, organization_id: UUID, since: datetime) -> list[SigningKey]:
-    own = [key for key in keys if key.identity_id == identity_id]
-    shared = [key for key in keys if key.identity_id is None and key.organization_id == organization_id]
-    if not own:
-        return shared
-    return own if own[-1].created_at < since else own + shared
+    """Of keys in order, the newest for this identity, and beside it those that it has taken the place of lately.
+
+    A key of the organization that is made later comes before the identity's own: clients that know no other kind
+    hold that one (contract/inkbox.md, section 14).
+    """
+    meant = [key for key in keys if _is_for(key, identity_id, organization_id)]
+    return meant if meant and meant[0].created_at > since else meant[:1]
+
+
+def _is_for(key: SigningKey, identity_id: UUID, organization_id: UUID) -> bool:
+    return key.identity_id == identity_id or (key.identity_id is None and key.organization_id == organization_id)
 
 
 def _standard_signature(key: str, event_id: str, timestamp: int, body: bytes) -> str:

@@ -54,7 +54,7 @@ def get_any(request: HttpRequest) -> HttpResponse:
 def rotate_any(request: HttpRequest) -> HttpResponse:
     """Make or replace the key of the calling key's identity, or with an admin key that of the organization.
 
-    The latter signs for identities without a key of their own; a server may refuse it (409).
+    Of the latter and an identity's own key the newer one signs; a server may refuse it (409).
     """
     return create_once(request, operation=_OPERATION, asked={}, deed=lambda: _created(*_rotated(request)), sealed=True)
 

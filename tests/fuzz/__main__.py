@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -34,6 +35,7 @@ def main(options: list[str]) -> int:
         }
         command = [
             PYTHON.with_name("schemathesis"),
+            f"--config-file={Path(__file__).with_name('schemathesis.toml')}",
             "run",
             f"{product.base_url}/api/v1/openapi.json",
             "--checks=all",
@@ -64,6 +66,7 @@ def facts_of(product: Installation) -> dict[str, Any]:
     identities = [row["id"] for row in rows["identities"]]
     return {
         "key": key,
+        "spare": call(product.base_url, key, "POST", "/api/v1/identities/", {"agent_handle": "spare"})["agent_handle"],
         "base_url": product.base_url,
         "ids": {
             "handle": [row["agent_handle"] for row in rows["identities"]],

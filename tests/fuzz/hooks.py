@@ -42,6 +42,9 @@ def map_path_parameters(context: Any, path_parameters: dict[str, Any] | None) ->
     """Three in four well-formed ids are those of something that is there; nothing made for all is deleted."""
     if not path_parameters or context.operation.method == "delete":
         return path_parameters
+    if context.operation.method == "patch" and context.operation.path.endswith("/identities/{handle}"):
+        # Whatever becomes of it, the others stay enabled.
+        return {"handle": FACTS["spare"]}
     return {name: _there(name, value) for name, value in path_parameters.items()}
 
 

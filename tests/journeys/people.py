@@ -43,13 +43,19 @@ class Sdk:
 
     def call(self, name: str, *args: Any, of: str | None = None, **kwargs: Any) -> Any:
         """Call a method of the client, or of the identity `of`; raises `Refused`."""
+        return self._tell({"of": of, "call": name, "args": args, "kwargs": kwargs})
+
+    def methods(self, resource: str) -> set[str]:
+        """The names of what one of the client's resources can do."""
+        return set(self._tell({"of": None, "call": resource, "list": True}))
+
+    def _tell(self, command: dict[str, Any]) -> Any:
         assert self._process.stdin
         assert self._process.stdout
-        command = {"of": of, "call": name, "args": args, "kwargs": kwargs}
         self._process.stdin.write(json.dumps(command) + "\n")
         self._process.stdin.flush()
         answer = self._process.stdout.readline()
-        assert answer, f"The client ended at {name}."
+        assert answer, f"The client ended at {command['call']}."
         result = json.loads(answer)
         if "refused" in result:
             raise Refused(result["refused"])

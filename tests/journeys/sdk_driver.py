@@ -1,9 +1,11 @@
 """Runs one of Inkbox's own clients, unchanged, in a process of its own: a JSON command a line in, a result a line out.
 
+Bytes travel as `{"base64": "..."}`. With `list` a command names a resource, and the result is its methods' names.
 A command is `{"of": null or a handle, "call": "imessages.send", "args": [], "kwargs": {}}`: a method of the client, or
 of the identity with that handle. The result is `{"ok": value}`, or `{"refused": {...}}` for the client's own errors.
 """
 
+import base64
 import dataclasses
 import json
 import os
@@ -33,10 +35,17 @@ def _obey(client: Any, identities: dict[str, Any], command: dict[str, Any]) -> d
         deed = identities[handle] if handle else client
         for name in command["call"].split("."):
             deed = getattr(deed, name)
-        return {"ok": deed(*command["args"], **command["kwargs"])}
+        if command.get("list"):
+            return {"ok": [name for name in dir(type(deed)) if not name.startswith("_")]}
+        return {"ok": deed(*command["args"], **{name: _given(value) for name, value in command["kwargs"].items()})}
     except InkboxError as error:
         facts = {name: getattr(error, name) for name in _OF_AN_ERROR if hasattr(error, name)}
         return {"refused": {"type": type(error).__name__, "words": str(error), **facts}}
+
+
+def _given(value: Any) -> Any:
+    """Bytes come as `{"base64": text}`."""
+    return base64.b64decode(value["base64"]) if isinstance(value, dict) and value.keys() == {"base64"} else value
 
 
 def _plain(value: Any) -> Any:

@@ -119,6 +119,7 @@ def test_one_that_does_not_end_is_left_at_the_deadline(
     assert 400 <= (attempt.duration_ms or 0) < 1500
 
 
+@pytest.mark.alone
 def test_a_healthy_one_does_not_feel_its_bad_neighbours(
     identity: Identity, conversation: Conversation, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,8 +8,6 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.installation import Installation, waited
 from tests.webhooks.endpoints import Endpoint
 
@@ -24,7 +22,6 @@ print(verify_webhook(payload=given["body"].encode(), headers=given["headers"], s
 """
 
 
-@pytest.mark.xdist_group("installation")
 def test_a_text_is_told_within_a_moment_and_verified(there: Endpoint) -> None:
     with Installation() as running:
         key = running.create_key(identity="echo")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, models
 from django.utils import timezone
 from standardwebhooks import Webhook, WebhookVerificationError
 
@@ -91,14 +91,19 @@ class TestKeys:
         row, _ = rotate_key(make.agent_of(identity), identity)
         assert (key_status(identity).configured, key_status(identity).created_at) == (True, row.created_at)
 
-    def test_an_organizations_key_signs_for_identities_without_one(self, identity: Identity) -> None:
+    def test_of_an_organizations_key_and_an_own_one_the_newer_signs(self, identity: Identity) -> None:
         admin = make.admin_of(identity.organization)
         shared = rotate_organization_key(admin, identity.organization)[1]
         assert _keys(identity) == [shared]
         own = rotate_key(admin, identity)[1]
         assert _keys(identity) == [own, shared]
-        SigningKey.objects.filter(identity=identity).update(created_at=timezone.now() - timedelta(days=2))
-        assert _keys(identity) == [own]
+        again = rotate_organization_key(admin, identity.organization)[1]
+        assert _keys(identity) == [again, own, shared]
+        SigningKey.objects.update(
+            created_at=models.F("created_at") - timedelta(days=2),
+            replaced_at=models.F("replaced_at") - timedelta(days=2),
+        )
+        assert _keys(identity) == [again]
 
     def test_another_organizations_key_never_signs(self, identity: Identity, charlies_identity: Identity) -> None:
         rotate_organization_key(make.admin_of(charlies_identity.organization), charlies_identity.organization)
