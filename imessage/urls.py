@@ -1,3 +1,5 @@
+"""Where media is served."""
+
 from django.urls import path
 
 from imessage import serving
