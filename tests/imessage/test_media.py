@@ -372,6 +372,12 @@ class TestReceiving:
         assert not list(folder.iterdir())
         assert client.get(path_of(message_shape(message)["media"][0]["url"])).status_code == 404
 
+    def test_a_link_that_is_too_long_costs_the_file_alone(self, conversation: Conversation) -> None:
+        message = receive(conversation, "https://x.example/" + "u" * 3000)
+        file = MediaFile.objects.get()
+        assert (file.state, message.parts.get().media) == ("failed", file)
+        assert media.fetch(file.id) is None
+
     def test_who_comes_too_early_waits_a_little(
         self, client: Client, conversation: Conversation, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
     ) -> None:

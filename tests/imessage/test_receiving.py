@@ -182,7 +182,7 @@ def test_a_body_that_nobody_can_read_is_kept_for_the_operator(line: Line, body: 
 
 @pytest.mark.parametrize(
     "data",
-    [{"message_id": "m" * 300}, {"message_id": "a\x00b"}],
+    [{"message_id": "m" * 300}, {"media": [{"url": "https://x.example/\x00"}]}, {"message_id": "a\x00b"}],
 )
 def test_what_does_not_fit_is_kept_and_never_tried_again(
     conversation: Conversation, line: Line, data: dict[str, object]
