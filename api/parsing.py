@@ -143,11 +143,9 @@ def _web_url(text: str) -> str:
     return text
 
 
-# Text that PostgreSQL can hold; give it a length with `Field`.
-# What is put after a limit: `Annotated[str, Field(max_length=255), *TEXT]`. A limit put after it would be told as
-# one "after validation".
+# Text that PostgreSQL can hold, put after a limit: `Annotated[str, Field(max_length=255), *TEXT]`. A limit put after
+# it would be told as one "after validation".
 TEXT = (said_by(storable), Documented(pattern="^[^\\x00]*$"))
-Text = Annotated[str, *TEXT]
 PhoneNumber = Annotated[str, said_by(e164), Documented(format="e164")]
 WebUrl = Annotated[str, Field(max_length=_URL_LIMIT), said_by(_web_url), Documented(format="web-url")]
 QueryBool = Annotated[bool, BeforeValidator(_true_or_false)]

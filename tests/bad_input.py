@@ -137,6 +137,85 @@ OPERATIONS = [
         required=("action", "match_target"),
     ),
     Operation("get rule", "GET", "/api/v1/imessage/identities/<handle>/contact-rules/<rule_id>"),
+    Operation(
+        "update rule",
+        "PATCH",
+        "/api/v1/imessage/identities/<handle>/contact-rules/<rule_id>",
+        {"action": "allow"},
+        {"action": "word", "status": "word", "direction": "word", "apply_to": "word"},
+        required=("action",),
+    ),
+    Operation(
+        "list all rules",
+        "GET",
+        "/api/v1/imessage/contact-rules",
+        query={**_PAGE, "agent_identity_id": "id", "action": "word", "match_type": "word", "direction": "word"},
+    ),
+    Operation(
+        "create key",
+        "POST",
+        "/api/v1/api-keys",
+        {"label": "bot", "scoped_identity_id": "<identity_id>"},
+        {"label": "label", "description": "long words", "scoped_identity_id": "id"},
+        required=("label", "scoped_identity_id"),
+    ),
+    Operation("own key", "GET", "/api/v1/api-keys/self"),
+    Operation("get message", "GET", "/api/v1/imessage/messages/<message_id>", query=_OF),
+    Operation(
+        "get thread",
+        "GET",
+        "/api/v1/imessage/messages/<message_id>/thread",
+        query={**_OF, "limit": "page size", "cursor": "cursor"},
+    ),
+    Operation(
+        "get conversation thread",
+        "GET",
+        "/api/v1/imessage/conversations/<conversation_id>/threads/<message_id>",
+        query={**_OF, "limit": "page size", "cursor": "cursor"},
+    ),
+    Operation(
+        "messages of a time",
+        "GET",
+        "/api/v1/imessage/messages",
+        query={"start_datetime": "moment", "end_datetime": "moment", "tz": "zone", "thread_id": "malformed id"},
+    ),
+    Operation(
+        "look up a send",
+        "GET",
+        "/api/v1/message-sends/lookup",
+        query={"sender_kind": "word", "sender_id": "id", "operation": "word"},
+    ),
+    Operation(
+        "create subscription",
+        "POST",
+        "/api/v1/webhooks/subscriptions",
+        {
+            "url": "https://10.0.0.1/",
+            "event_types": ["imessage.received"],
+            "agent_identity_id": "<identity_id>",
+        },
+        {
+            "url": "name",
+            "event_types": "event types",
+            "agent_identity_id": "id",
+            "context_config": "context",
+            "auth_token": "token",
+        },
+        required=("url", "event_types", "agent_identity_id"),
+    ),
+    Operation(
+        "list subscriptions",
+        "GET",
+        "/api/v1/webhooks/subscriptions",
+        query={"agent_identity_id": "id", "mailbox_id": "malformed id", "scope": "word"},
+    ),
+    Operation(
+        "list deliveries",
+        "GET",
+        "/api/v1/webhooks/deliveries",
+        query={"subscription_id": "malformed id", "success": "bool", "offset": "offset"},
+    ),
+    Operation("signing key", "GET", "/api/v1/identities/<handle>/signing-key"),
     Operation("delete rule", "DELETE", "/api/v1/imessage/identities/<handle>/contact-rules/<rule_id>"),
 ]
 
@@ -196,6 +275,11 @@ VALUES: dict[str, list[Any]] = {
     "bool": [*[value for value in _NOT_TEXT if value is not True], None, "true", "yes", 0],
     "word": [*_NOT_TEXT, *_NOT_STORABLE, "", "LIKE", "custom", "deleted", "x" * 9999],
     "status": [*_NOT_TEXT, *_NOT_STORABLE, None, "", "deleted", "gone"],
+    "label": [*_NOT_TEXT, *_NOT_STORABLE, None, "", "x" * 256],
+    "long words": [*_NOT_TEXT, *_NOT_STORABLE, "x" * 1001],
+    "event types": [*[value for value in _NOT_TEXT if value != ["a"]], ["a"], [""], [None], [1], ["imessage.x"] * 2],
+    "context": [1, True, "a", [], {"fax": None}, {"texts": {}}, {"texts": {"mode": "count", "count": 0}}],
+    "token": [*_NOT_TEXT, *_NOT_STORABLE, "", "two words", "x" * 2001],
     "part": [-1, 1, 99, 32_768, 2**31, 10**38, "0", "a", 0.5, None, [], {}, True],
     "phone": [
         *_NOT_TEXT,
@@ -239,6 +323,19 @@ QUERIES: dict[str, list[str]] = {
     "bool": ["1", "0", "yes", "True", "FALSE", "", "null", "%00", "%ED%A0%80"],
     "id": ["", "abc", "%00", UNKNOWN_ID + "0", UNKNOWN_ID, "<foreign_identity_id>", "%ED%A0%80", "x" * 3000],
     "malformed id": ["", "abc", "%00", UNKNOWN_ID + "0", "%ED%A0%80"],
+    "moment": [
+        "",
+        "soon",
+        "2026-13-01",
+        "9999-12-31",
+        "0001-01-01",
+        "%00",
+        "2026-06-09T99:00",
+        "%ED%A0%80",
+        "x" * 3000,
+    ],
+    "zone": ["", "Mars/Phobos", "../../etc/passwd", "%00", "x" * 3000],
+    "cursor": ["", "abc", "cur_", "%00", "x" * 3000, UNKNOWN_ID],
     "word": ["", "ALLOW", "x", "%00", "%ED%A0%80"],
 }
 
@@ -303,7 +400,7 @@ def _queries(operation: Operation) -> Iterable[Case]:
 
 def _paths(operation: Operation) -> Iterable[Case]:
     body = _json(operation.body) if operation.body is not None else b""
-    for word in ("<handle>", "<conversation_id>", "<rule_id>"):
+    for word in ("<handle>", "<conversation_id>", "<rule_id>", "<message_id>"):
         if word in operation.path:
             for part in [*PATH_PARTS, word.replace("<", "<foreign_")]:
                 path = operation.path.replace(word, part)

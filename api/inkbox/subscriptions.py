@@ -14,7 +14,7 @@ from api.idempotency import IDEMPOTENT, Answer, create_once
 from api.inkbox.answers import Catalog, CreatedSubscription, Subscriptions, answers
 from api.inkbox.answers import Subscription as SubscriptionAnswer
 from api.inkbox.finding import id_in_path, identity_with, subscription_with
-from api.parsing import Body, Documented, Text, respond, said_by
+from api.parsing import TEXT, Body, Documented, respond, said_by
 from api.shapes import subscription_shape
 from core.actor import Actor
 from core.errors import Invalid, NotFound
@@ -66,8 +66,8 @@ EventType = Annotated[
     str, Field(max_length=60), said_by(_our_event_type), Documented(enum=list(inkbox.WEBHOOK_EVENTS.values()))
 ]
 EventTypes = Annotated[list[EventType], Field(min_length=1, max_length=20), Documented(uniqueItems=True)]
-Url = Annotated[Text, Field(min_length=1, max_length=2000), Documented(format="endpoint-url")]
-Token = Annotated[Text, Field(min_length=1, max_length=2000), Documented(pattern="^[!-~]+$")]
+Url = Annotated[str, Field(min_length=1, max_length=2000), *TEXT, Documented(format="endpoint-url")]
+Token = Annotated[str, Field(min_length=1, max_length=2000), *TEXT, Documented(pattern="^[!-~]+$")]
 Context = Annotated[dict[str, Any], Documented(**_CONTEXT)]
 
 
@@ -108,8 +108,8 @@ class SubscriptionFilter(Scope):
     agent_identity_id: UUID | None = None
     mailbox_id: UUID | None = None
     phone_number_id: UUID | None = None
-    url: Annotated[Text, Field(max_length=2000)] | None = None
-    event_type: Annotated[Text, Field(max_length=60)] | None = None
+    url: Annotated[str, Field(max_length=2000), *TEXT] | None = None
+    event_type: Annotated[str, Field(max_length=60), *TEXT] | None = None
 
     @model_validator(mode="after")
     def _one_owner(self) -> Self:

@@ -26,6 +26,7 @@ def made(open_conversation: Conversation, charlies_conversation: Conversation, p
         "rule_id": str(make.make_rule(identity, make.OTHER_HUMAN).id),
         "human": make.HUMAN,
         "foreign_id": str(foreign.id),
+        "foreign_message_id": str(foreign.id),
         "foreign_handle": stranger.handle,
         "foreign_identity_id": str(stranger.id),
         "foreign_conversation_id": str(charlies_conversation.id),

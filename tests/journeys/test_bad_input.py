@@ -25,7 +25,10 @@ def made(installation: Installation, admin_key: str) -> dict[str, str]:
     return {
         **ours,
         "foreign_id": theirs["message_id"],
-        **{f"foreign_{name}": theirs[name] for name in ("handle", "identity_id", "conversation_id", "rule_id")},
+        **{
+            f"foreign_{name}": theirs[name]
+            for name in ("handle", "identity_id", "conversation_id", "message_id", "rule_id")
+        },
     }
 
 
