@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import urllib.request
 from typing import Any
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 FACTS: dict[str, Any] = json.loads(os.environ["CORDBOARD_FUZZ"])
 KEY: str = FACTS["key"]
 
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _ZONES = ["UTC", "Europe/Berlin", "Asia/Kolkata", "America/St_Johns", "Pacific/Kiritimati"]
 _paths = st.text("abcdefghijklmnopqrstuvwxyz0123456789-", max_size=20)
 
@@ -71,9 +73,14 @@ def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
 
 def _there(name: str, value: Any) -> Any:
     known = FACTS["ids"].get(name)
-    if not known or not isinstance(value, str) or len(value) < 2 or random.Random(value).random() < 0.25:
+    if not known or not _is_well_formed(name, value) or random.Random(value).random() < 0.25:
         return value
     return random.Random(value).choice(known)
+
+
+def _is_well_formed(name: str, value: Any) -> bool:
+    """Malformed ones are meant to be refused and stay as they are."""
+    return isinstance(value, str) and (not name.endswith("_id") or bool(_UUID.fullmatch(value)))
 
 
 def _throwaway() -> str:
