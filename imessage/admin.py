@@ -14,6 +14,7 @@ from imessage.models import (
     MediaFile,
     Message,
     Part,
+    Release,
     RouterMessage,
     Tapback,
     TapbackChange,
@@ -105,6 +106,15 @@ class MessageAdmin(BigTableAdmin):
     search_fields = ("conversation__human__exact",)
     id_fields = ("id", "conversation_id")
     inlines = (PartInline, DeliveryStepInline, TapbackChangeInline)
+
+
+@admin.register(Release)
+class ReleaseAdmin(BigTableAdmin):
+    list_display = ("created_at", "human", "identity", "state", "allow", "count", "due_at", "settled_at", "refusal")
+    list_filter = ("state", "allow", ("created_at", admin.DateFieldListFilter))
+    list_select_related = ("identity",)
+    search_fields = ("conversation__human__exact",)
+    id_fields = ("id", "conversation_id", "message_id")
 
 
 @admin.register(Part)

@@ -127,6 +127,14 @@ class Conversation(models.Model):
             # Operators see every organization at once.
             models.Index(fields=["-last_at", "-id"], name="conversation_latest"),
             models.Index(fields=["identity", "-visible_last_at", "-id"], name="conversation_visible_latest"),
+            models.Index(
+                fields=["organization", "-blocked_last_at", "-id"],
+                name="conversation_blocked",
+                condition=Q(blocked_total__gt=0),
+            ),
+            models.Index(
+                fields=["-blocked_last_at", "-id"], name="conversation_blocked_all", condition=Q(blocked_total__gt=0)
+            ),
         ]
 
     def __str__(self) -> str:
@@ -168,6 +176,90 @@ class MessageQuerySet(TenantQuerySet["Message"]):
 
     def blocked(self) -> Self:
         return self.filter(is_blocked=True)
+
+    def to_review(self) -> Self:
+        """Blocked, and nobody has looked at it yet."""
+        return self.filter(is_blocked=True, reviewed_at=None)
+
+    def held_back(self) -> Self:
+        """All that a verdict ever blocked, released or not."""
+        return self.filter(Q(is_blocked=True) | Q(released_at__isnull=False))
+
+    def released(self) -> Self:
+        """Blocked once, visible to the agent now."""
+        return self.filter(released_at__isnull=False)
+
+
+class ReleaseQuerySet(TenantQuerySet["Release"]):
+    def visible_to_agent(self, actor: Actor) -> Self:
+        """None: what was blocked, and who let it through, is not the agent's business."""
+        return self.none()
+
+    def open(self) -> Self:
+        """Those that wait out their hold or are under way."""
+        return self.filter(state__in=[Release.State.HELD, Release.State.GOING])
+
+
+class Release(models.Model):
+    """Blocked texts of one human let through to the agent after all: one of them, or all of the conversation.
+
+    Held for a few seconds, in which undoing it costs nothing. Not the release of a connection.
+    """
+
+    class State(models.TextChoices):
+        HELD = "held"  # at the request; it can be undone
+        GOING = "going"  # by the job, between two batches of a long one
+        DONE = "done"  # by the job: what it names is visible
+        UNDONE = "undone"  # by whoever undid it; nothing was shown
+        REFUSED = "refused"  # by the job: what stood in the way came up during the hold
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="releases", db_index=False)
+    identity = models.ForeignKey(Identity, on_delete=models.CASCADE, related_name="releases")
+    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="releases", db_index=False)
+    message = models.ForeignKey(
+        "Message", null=True, blank=True, on_delete=models.CASCADE, related_name="+", help_text="Null: all of them."
+    )
+    human = models.CharField(max_length=100)
+    allow = models.BooleanField(help_text="The number may reach the agent from then on.")
+    up_to = models.PositiveIntegerField(help_text="The last position at the request.")
+    reason = models.CharField(max_length=500, blank=True)
+    state = models.CharField(max_length=7, choices=State, default=State.HELD)
+    count = models.PositiveIntegerField(default=0, help_text="How many were let through.")
+    refusal = models.CharField(max_length=300, blank=True)
+    requested_by = models.JSONField()
+    settled_by = models.JSONField(null=True, blank=True, help_text="Who undid it.")
+    due_at = models.DateTimeField(help_text="The end of the hold.")
+    created_at = models.DateTimeField(default=timezone.now)
+    settled_at = models.DateTimeField(null=True, blank=True)
+
+    objects = ReleaseQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["conversation", "message"],
+                condition=Q(state__in=["held", "going"]),
+                nulls_distinct=False,
+                name="release_one_open",
+            )
+        ]
+        indexes = [
+            models.Index(fields=["organization", "-created_at", "-id"], name="release_org_newest"),
+            models.Index(fields=["conversation", "-created_at"], name="release_conversation"),
+            models.Index(fields=["due_at"], name="release_due", condition=Q(state__in=["held", "going"])),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.human} to {self.identity_id} ({self.state})"
+
+    @property
+    def is_open(self) -> bool:
+        return self.state in {self.State.HELD, self.State.GOING}
+
+    @property
+    def is_held(self) -> bool:
+        return self.state == self.State.HELD
 
 
 class Message(models.Model):
@@ -229,6 +321,12 @@ class Message(models.Model):
     rule_id = models.UUIDField(null=True, blank=True, help_text="The rule that decided, if one did.")
     rule_revision = models.PositiveIntegerField(default=0)
     filter_mode = models.CharField(max_length=10, choices=Identity.FilterMode)
+    reviewed_at = models.DateTimeField(null=True, blank=True, help_text="Blocked: when somebody had looked at it.")
+    reviewed_by = models.JSONField(null=True, blank=True)
+    released_at = models.DateTimeField(null=True, blank=True, help_text="Blocked once: since when the agent sees it.")
+    release = models.ForeignKey(
+        Release, null=True, blank=True, on_delete=models.SET_NULL, related_name="messages", db_index=False
+    )
     provider_handle = models.CharField(max_length=200, blank=True)
     provider_at = models.DateTimeField(null=True, blank=True, help_text="The provider's time; shown, never sorted by.")
     is_late = models.BooleanField(default=False, help_text="Found by a poll after the fact.")
@@ -252,9 +350,42 @@ class Message(models.Model):
             models.Index(fields=["organization", "-created_at", "-id"], name="message_org_newest"),
             models.Index(fields=["identity", "-created_at", "-id"], name="message_identity_newest"),
             models.Index(
-                fields=["organization", "-created_at", "-id"], name="message_blocked", condition=Q(is_blocked=True)
+                fields=["identity", "-created_at", "-id"],
+                name="message_held_back_of",
+                condition=Q(is_blocked=True) | Q(released_at__isnull=False),
             ),
-            models.Index(fields=["-created_at", "-id"], name="message_blocked_all", condition=Q(is_blocked=True)),
+            models.Index(
+                fields=["conversation", "position"], name="message_blocked_thread", condition=Q(is_blocked=True)
+            ),
+            models.Index(
+                fields=["organization", "-created_at", "-id"],
+                name="message_to_review",
+                condition=Q(is_blocked=True, reviewed_at=None),
+            ),
+            models.Index(
+                fields=["-created_at", "-id"],
+                name="message_to_review_all",
+                condition=Q(is_blocked=True, reviewed_at=None),
+            ),
+            models.Index(
+                fields=["organization", "-created_at", "-id"],
+                name="message_held_back",
+                condition=Q(is_blocked=True) | Q(released_at__isnull=False),
+            ),
+            models.Index(
+                fields=["-created_at", "-id"],
+                name="message_held_back_all",
+                condition=Q(is_blocked=True) | Q(released_at__isnull=False),
+            ),
+            models.Index(
+                fields=["organization", "-created_at", "-id"],
+                name="message_released",
+                condition=Q(released_at__isnull=False),
+            ),
+            models.Index(
+                fields=["-created_at", "-id"], name="message_released_all", condition=Q(released_at__isnull=False)
+            ),
+            models.Index(fields=["release"], name="message_release", condition=Q(release__isnull=False)),
             models.Index(fields=["conversation", "position"], name="message_queue", condition=Q(status="queued")),
             models.Index(
                 fields=["conversation"], name="message_unread", condition=Q(direction="inbound", is_read=False)
@@ -396,6 +527,14 @@ class Tapback(models.Model):
         return f"{self.direction} {self.emoji or self.kind} on {self.message_id}"
 
 
+class TapbackChangeQuerySet(TenantQuerySet["TapbackChange"]):
+    def visible_to_agent(self, actor: Actor) -> Self:
+        return self.filter(message__identity_id=actor.identity_id, message__is_blocked=False, is_blocked=False)
+
+    def blocked(self) -> Self:
+        return self.filter(is_blocked=True)
+
+
 class TapbackChange(models.Model):
     """Every add, replace and remove of a tapback, blocked humans' included; nothing else keeps those."""
 
@@ -417,8 +556,13 @@ class TapbackChange(models.Model):
     is_blocked = models.BooleanField(default=False)
     at = models.DateTimeField(default=timezone.now)
 
+    objects = TapbackChangeQuerySet.as_manager()
+
     class Meta:
-        indexes = [models.Index(fields=["message", "at"], name="tapbackchange_message")]
+        indexes = [
+            models.Index(fields=["message", "at"], name="tapbackchange_message"),
+            models.Index(fields=["conversation", "at"], name="tapbackchange_blocked", condition=Q(is_blocked=True)),
+        ]
 
     def __str__(self) -> str:
         return f"{self.action} {self.emoji or self.kind} on {self.message_id}"

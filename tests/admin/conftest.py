@@ -16,7 +16,7 @@ from contactrules.rules import create_rule, note_decision, verdict
 from core import secrets
 from core.ids import uuid7
 from events.record import record
-from imessage.models import DeliveryStep, RouterMessage, TapbackChange
+from imessage.models import DeliveryStep, Release, RouterMessage, TapbackChange
 from lines.models import Callback, Dispatch, LineEvent
 from tests import make
 from webhooks.models import Attempt, Delivery, OrderNumber, SigningKey, Subscription
@@ -70,6 +70,16 @@ def _fill() -> None:
         direction="inbound",
         action="add",
         kind="like",
+    )
+    Release.objects.create(
+        organization=organization,
+        identity=identity,
+        conversation=conversation,
+        human=make.HUMAN,
+        allow=True,
+        up_to=1,
+        requested_by={},
+        due_at=timezone.now(),
     )
     Dispatch.objects.create(
         kind="message", order_id=outbound.id, attempt=1, line=line, human=make.HUMAN, outcome="accepted", handle="p-1"
