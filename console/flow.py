@@ -20,7 +20,7 @@ MOST = 500
 _STATES = {"queued": "Queued", "accepted": "Accepted", "sent": "Sent", "delivered": "Delivered", "read": "Read"}
 _STATES |= {"claimed": "Taken up by a worker", "unknown": "Outcome unknown, being looked up"}
 _STATES |= {"declined": "Not sent", "error": "Not delivered"}
-_GLYPHS = {"love": "❤️", "like": "👍", "dislike": "👎", "laugh": "😂", "emphasize": "‼️", "question": "❓"}
+GLYPHS = {"love": "❤️", "like": "👍", "dislike": "👎", "laugh": "😂", "emphasize": "‼️", "question": "❓"}
 _STYLES = {"shooting_star": "a shooting star", "invisible": "invisible ink"}
 
 
@@ -230,7 +230,7 @@ def _bubble(message: Message, rules: dict[UUID, ContactRule]) -> Bubble:
 
 def _reaction(tapback: Tapback) -> Reaction:
     who = "the human" if tapback.direction == "inbound" else "the agent"
-    glyph = tapback.emoji or _GLYPHS.get(tapback.kind, "•")
+    glyph = tapback.emoji or GLYPHS.get(tapback.kind, "•")
     return Reaction(glyph=glyph, words=f"{tapback.emoji or tapback.kind} from {who}", direction=tapback.direction)
 
 

@@ -3,7 +3,7 @@
 from django.urls import path
 from django.views.generic import RedirectView
 
-from console.views import blocked, rules, theme, threads
+from console.views import blocked, phone, rules, theme, threads
 
 app_name = "console"
 urlpatterns = [
@@ -19,4 +19,12 @@ urlpatterns = [
     path("console/threads/<uuid:pk>/allow/", rules.allow_number, name="allow"),
     path("console/threads/<uuid:pk>/rules/<uuid:rule_pk>/remove/", rules.remove_rule, name="remove_rule"),
     path("console/blocked/", blocked.show_blocked, name="blocked"),
+    path("console/phone/", phone.show_phones, name="phones"),
+    path("console/phone/<str:number>/", phone.show_phone, name="phone"),
+    path("console/phone/<str:number>/screen/", phone.show_screen, name="phone_screen"),
+    path("console/phone/<str:number>/text/", phone.write_text, name="phone_write"),
+    path("console/phone/<str:number>/tapback/", phone.react, name="phone_react"),
+    path("console/phone/<str:number>/read/", phone.read_thread, name="phone_read"),
+    path("console/phone/<str:number>/typing/", phone.say_typing, name="phone_typing"),
+    path("console/phone/<str:number>/service/", phone.choose_service, name="phone_service"),
 ]

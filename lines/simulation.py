@@ -62,6 +62,12 @@ def set_service(human: str, *, service: str) -> dict[str, Any]:
     return _call("PUT", f"/control/handsets/{quote(human)}/service", json={"service": service})
 
 
+def handsets() -> list[dict[str, Any]]:
+    """Every phone that was ever used, with the lines it has threads with and what it has not read."""
+    phones: list[dict[str, Any]] = _call("GET", "/control/handsets")["handsets"]
+    return phones
+
+
 def inbox(human: str, *, with_: str | None = None) -> list[dict[str, Any]]:
     """Every bubble on the handset, oldest first."""
     params = {"with": with_} if with_ else {}

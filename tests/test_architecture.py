@@ -27,6 +27,7 @@ DOORLESS = {
     "IdempotencyKey": "keyed by the actor's own scope; holds no row of a tenant",
     "Line": "operators only, or behind a route of the tenant's own",
     "ProviderAccount": "operators only",
+    "Route": "the phone page of development, operators only",
     "RouterMessage": "operators only; belongs to no tenant",
     "Callback": "operators only; belongs to no tenant",
     "Tapback": "prefetched onto messages that are visible already",
