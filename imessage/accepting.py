@@ -22,7 +22,8 @@ from imessage.shapes import message_shape
 _WRITE = """
 WITH thread AS (
     UPDATE imessage_conversation SET next_position = next_position + 1, visible_total = visible_total + 1,
-        visible_last_id = %(id)s, visible_last_at = %(now)s, last_at = %(now)s, updated_at = %(now)s
+        visible_last_id = %(id)s, visible_last_at = %(now)s, last_at = %(now)s, updated_at = %(now)s,
+        waiting_since = NULL
     WHERE id = %(conversation)s
     RETURNING next_position - 1 AS position
 ), said AS (
@@ -45,7 +46,8 @@ WITH thread AS (
     VALUES (%(organization)s, %(identity)s, %(human)s, %(outbound)s, %(subject)s, true, %(mode)s, %(revision)s,
         %(rule)s, %(id)s, %(now)s)
 ), step AS (
-    INSERT INTO imessage_deliverystep (message_id, state, detail, at) VALUES (%(id)s, 'queued', '', %(now)s)
+    INSERT INTO imessage_deliverystep (message_id, state, detail, at, noted_at)
+    VALUES (%(id)s, 'queued', '', %(now)s, %(now)s)
 ), event AS (
     INSERT INTO events_event (id, type, organization_id, identity_id, conversation_id, subject_id, actor, data, at)
     VALUES (%(event)s, 'message.queued', %(organization)s, %(identity)s, %(conversation)s, %(id)s::text, %(actor)s,

@@ -21,7 +21,7 @@ from core import gate
 from core.actor import Actor
 from core.wake import wake
 from imessage import receipts
-from imessage.models import Conversation, DeliveryStep, Direction, Message, Part, RouterMessage
+from imessage.models import Conversation, Direction, Message, Part, RouterMessage
 from lines import dispatching, health
 from lines.dispatching import ClaimLost, Step
 from lines.models import Dispatch, Line
@@ -219,7 +219,7 @@ def _record_refusal(queue: Queue, head: Head, dispatch: Dispatch, receipt: SendR
 
 def _note_unknown(head: Head) -> None:
     if head.kind == Dispatch.Kind.MESSAGE:
-        DeliveryStep.objects.create(message_id=head.id, state="unknown", detail="The provider's answer was lost.")
+        receipts.note_unknown(_DRAIN, Message.objects.get(pk=head.id))
 
 
 def _receipt_of(dispatch: Dispatch) -> SendReceipt:

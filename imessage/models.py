@@ -110,6 +110,9 @@ class Conversation(models.Model):
     blocked_last = models.ForeignKey("Message", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
     blocked_last_at = models.DateTimeField(null=True, blank=True)
     last_at = models.DateTimeField(default=timezone.now, help_text="Of the newest message, blocked or not.")
+    waiting_since = models.DateTimeField(
+        null=True, blank=True, help_text="Oldest text without an answer; imessage/waiting.py has the rule."
+    )
     next_attempt_at = models.DateTimeField(null=True, blank=True, help_text="When the drain goes on; null when free.")
     created_at = models.DateTimeField(default=timezone.now)
     updated_at = models.DateTimeField(default=timezone.now)
@@ -127,6 +130,14 @@ class Conversation(models.Model):
             # Operators see every organization at once.
             models.Index(fields=["-last_at", "-id"], name="conversation_latest"),
             models.Index(fields=["identity", "-visible_last_at", "-id"], name="conversation_visible_latest"),
+            models.Index(
+                fields=["organization", "waiting_since", "id"],
+                name="conversation_org_waiting",
+                condition=Q(waiting_since__isnull=False),
+            ),
+            models.Index(
+                fields=["waiting_since", "id"], name="conversation_waiting", condition=Q(waiting_since__isnull=False)
+            ),
             models.Index(
                 fields=["organization", "-blocked_last_at", "-id"],
                 name="conversation_blocked",
@@ -392,6 +403,10 @@ class Message(models.Model):
             ),
             models.Index(fields=["line", "provider_handle"], name="message_handle", condition=~Q(provider_handle="")),
             models.Index(fields=["identity", "created_at"], name="message_cap", condition=Q(direction="outbound")),
+            # The few that threads are looked for by.
+            models.Index(fields=["conversation"], name="message_failed", condition=Q(status__in=["error", "declined"])),
+            models.Index(fields=["conversation"], name="message_downgraded", condition=Q(was_downgraded=True)),
+            models.Index(fields=["service"], name="message_other_service", condition=~Q(service="imessage")),
         ]
 
     def __str__(self) -> str:
@@ -554,7 +569,8 @@ class TapbackChange(models.Model):
     kind = models.CharField(max_length=10, choices=TapbackKind)
     emoji = models.CharField(max_length=64, blank=True)
     is_blocked = models.BooleanField(default=False)
-    at = models.DateTimeField(default=timezone.now)
+    at = models.DateTimeField(default=timezone.now, help_text="By the provider's clock, if it told.")
+    noted_at = models.DateTimeField(default=timezone.now, help_text="By our clock: from then on it was known.")
 
     objects = TapbackChangeQuerySet.as_manager()
 
@@ -575,7 +591,8 @@ class DeliveryStep(models.Model):
     message = models.ForeignKey(Message, on_delete=models.CASCADE, related_name="delivery_steps")
     state = models.CharField(max_length=12, help_text="A message status, or claimed, unknown, read.")
     detail = models.CharField(max_length=500, blank=True)
-    at = models.DateTimeField(default=timezone.now)
+    at = models.DateTimeField(default=timezone.now, help_text="By the provider's clock, if it told.")
+    noted_at = models.DateTimeField(default=timezone.now, help_text="By our clock: from then on it was known.")
 
     class Meta:
         indexes = [models.Index(fields=["message", "at"], name="deliverystep_message")]

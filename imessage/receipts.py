@@ -40,9 +40,11 @@ def advance(
     `delivered` (or `delivery_failed`) are told once each; a message that jumps to delivered tells both.
     """
     message = Message.objects.select_for_update(no_key=True).select_related("line").get(pk=message.pk)
-    if Message.RANK[status] >= Message.RANK[message.status]:
-        _fill(message, service=service, downgraded=downgraded)
-    if Message.RANK[status] > Message.RANK[message.status]:
+    above = Message.RANK[status] - Message.RANK[message.status]
+    filled = above >= 0 and _fill(message, service=service, downgraded=downgraded)
+    if above == 0 and filled:
+        _tell(actor, message, "message.changed")
+    if above > 0:
         now = timezone.now()
         if status in {Message.Status.SENT, Message.Status.DELIVERED} and message.sent_at is None:
             _step(actor, message, Message.Status.SENT, at or now)
@@ -81,7 +83,14 @@ def apply_read_report(actor: Actor, message: Message, *, at: datetime | None) ->
         Message.objects.filter(pk=read.pk).update(peer_read_at=moment, updated_at=timezone.now())
         DeliveryStep.objects.create(message=read, state="read", at=moment)
     if unread:
+        message.refresh_from_db()
         _tell(actor, message, "message.peer_read")
+
+
+def note_unknown(actor: Actor, message: Message) -> None:
+    """The provider's answer was lost: a step of its own, inside the caller's transaction; the status stays."""
+    DeliveryStep.objects.create(message=message, state="unknown", detail="The provider's answer was lost.")
+    _tell(actor, message, "message.unknown")
 
 
 def mark_read(actor: Actor, conversation: Conversation) -> int:
@@ -200,7 +209,8 @@ def _mark(actor: Actor, conversation: Conversation, *, up_to: int) -> int:
     return marked
 
 
-def _fill(message: Message, *, service: str, downgraded: bool | None) -> None:
+def _fill(message: Message, *, service: str, downgraded: bool | None) -> bool:
+    """Whether anything was new."""
     changed: dict[str, object] = {}
     if service and service != message.service and service in {"imessage", "sms", "rcs"}:
         changed["service"] = service
@@ -211,6 +221,7 @@ def _fill(message: Message, *, service: str, downgraded: bool | None) -> None:
     if changed:
         message.updated_at = timezone.now()
         message.save(update_fields=[*changed, "updated_at"])
+    return bool(changed)
 
 
 def _forget_failure(message: Message) -> None:

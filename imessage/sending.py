@@ -19,7 +19,7 @@ from core.compiled import Compiled
 from core.errors import Invalid
 from core.phones import e164
 from core.texts import MESSAGE_LIMIT, storable
-from imessage import accepting
+from imessage import accepting, waiting
 from imessage.connecting import connect_command, router_line
 from imessage.draining import wake_queue
 from imessage.errors import AwaitingInbound, CapReached, NoRouter, NotConnected, NotEnabled
@@ -102,6 +102,7 @@ def append(conversation: Conversation, message: Message, parts: Sequence[Part]) 
     setattr(conversation, f"{side}_last", message)
     setattr(conversation, f"{side}_last_at", message.created_at)
     conversation.last_at = conversation.updated_at = message.created_at
+    waiting.note(conversation, message)
     conversation.save(
         update_fields=[
             "next_position",
@@ -111,6 +112,7 @@ def append(conversation: Conversation, message: Message, parts: Sequence[Part]) 
             f"{side}_last_at",
             "last_at",
             "updated_at",
+            "waiting_since",
         ]
     )
     return message

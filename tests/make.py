@@ -14,6 +14,7 @@ from accounts.models import Identity, Membership, Organization, User
 from contactrules.models import ContactRule
 from core import secrets
 from core.actor import Actor, Role
+from imessage import waiting
 from imessage.models import Connection, Conversation, MediaFile, Message, Part, Tapback
 from lines.models import Line, ProviderAccount, Route
 
@@ -229,4 +230,5 @@ def _count(conversation: Conversation, message: Message) -> None:
     setattr(conversation, f"{side}_last_at", message.created_at)
     if message.direction == "inbound" and not message.is_read:
         setattr(conversation, f"{side}_unread", getattr(conversation, f"{side}_unread") + 1)
+    waiting.note(conversation, message)
     conversation.save()
