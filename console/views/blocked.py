@@ -5,20 +5,34 @@ from typing import Any
 
 from django.http import HttpResponse
 from django.shortcuts import render
-from django.urls import reverse
 from django.views.decorators.http import require_safe
 
-from accounts.models import Identity
 from console.entry import PageRequest, draw, newest_event, page
-from console.filters import BlockedFilter
 from console.flow import rules_of, verdict_in_words
-from console.paging import Page, keyset_page
-from console.views.threads import MOST_IDENTITIES
+from console.lists import Column, FilterSpec, Range, Sort, identity_choice, wants_rows
 from core.actor import Actor
 from imessage.models import Message
 
 # A link into a thread shows the message with so many before it.
 CONTEXT = 10
+
+BLOCKED = FilterSpec(
+    name="blocked",
+    title="Blocked",
+    route="console:blocked",
+    nouns=("blocked message", "blocked messages"),
+    rows=lambda actor: Message.objects.visible_to(actor).blocked().select_related("identity"),
+    fields=(identity_choice(),),
+    time=Range(column="created_at", label="Blocked"),
+    sorts=(Sort("when", "Time", "created_at"),),
+    columns=(
+        Column("when", "Time", "created_at"),
+        Column("human", "Sender", "human", masked=True),
+        Column("identity", "Identity", "identity__handle"),
+        Column("mode", "Mode then", "filter_mode"),
+        Column("text", "Text", "text", masked=True),
+    ),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,27 +47,18 @@ class BlockedRow:
 @page
 @require_safe
 def show_blocked(request: PageRequest, actor: Actor) -> HttpResponse:
-    """Blocked messages, newest first; for htmx the rows alone."""
-    if request.htmx:
+    """Blocked messages, newest first; for a live region the rows alone."""
+    if wants_rows(request):
         return render(request, "console/blocked/_list.html", _list(request, actor))
     number = newest_event()
     return draw(request, actor, "console/blocked/blocked.html", _list(request, actor) | {"live_last": number})
 
 
 def _list(request: PageRequest, actor: Actor) -> dict[str, Any]:
-    chosen = BlockedFilter.read(request)
-    before = request.GET.get("before", "")
-    messages = Message.objects.visible_to(actor).blocked().select_related("identity")
-    found: Page[Message] = keyset_page(chosen.narrow(messages), time_field="created_at", before=before)
-    rules = rules_of(actor, found.rows)
-    return {
-        "rows": [
-            BlockedRow(message, verdict_in_words(message, rules), max(1, message.position - CONTEXT))
-            for message in found.rows
-        ],
-        "filter": chosen,
-        "identities": Identity.objects.visible_to(actor).live().order_by("handle").only("handle")[:MOST_IDENTITIES],
-        "list_url": reverse("console:blocked") + chosen.query(before=before),
-        "older_query": chosen.query(before=found.older) if found.older else "",
-        "is_first": found.is_first,
-    }
+    listing = BLOCKED.read(request, actor)
+    found: list[Message] = list(listing.page.rows)
+    rules = rules_of(actor, found)
+    rows = [
+        BlockedRow(message, verdict_in_words(message, rules), max(1, message.position - CONTEXT)) for message in found
+    ]
+    return {"listing": listing, "rows": rows}

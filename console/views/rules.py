@@ -8,8 +8,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_POST
 
 from console.entry import PageRequest, page, seen_by, toast
-from console.filters import ThreadFilter
-from console.views.threads import draw_about
+from console.views.threads import draw_about, read_threads
 from contactrules.models import ContactRule
 from contactrules.rules import DuplicateRule, create_rule, delete_rule
 from core.actor import Actor
@@ -53,7 +52,7 @@ def _add(request: PageRequest, actor: Actor, pk: UUID, action: str) -> HttpRespo
     try:
         rule = create_rule(actor, thread.identity, action=action, match_target=thread.human, reason=REASON)
     except (DuplicateRule, NotE164) as refused:
-        return _refuse(request, refused, pk)
+        return _refuse(request, actor, refused, pk)
     undo = reverse("console:remove_rule", args=[thread.id, rule.id])
     messages.success(request, f"{pretty(thread.human)} {_DONE[action]} @{thread.identity.handle}.", extra_tags=undo)
     return _answer(request, actor, pk)
@@ -69,15 +68,15 @@ def _thread(actor: Actor, pk: UUID) -> Conversation:
 
 def _answer(request: PageRequest, actor: Actor, pk: UUID) -> HttpResponse:
     """The panel as it stands now; without htmx, back to the thread."""
-    return draw_about(request, actor, _thread(actor, pk)) if request.htmx else _back(request, pk)
+    return draw_about(request, actor, _thread(actor, pk)) if request.htmx else _back(request, actor, pk)
 
 
-def _refuse(request: PageRequest, refused: DomainError, pk: UUID) -> HttpResponse:
+def _refuse(request: PageRequest, actor: Actor, refused: DomainError, pk: UUID) -> HttpResponse:
     if request.htmx:
         return toast(request, refused)
     messages.error(request, refused.message)
-    return _back(request, pk)
+    return _back(request, actor, pk)
 
 
-def _back(request: PageRequest, pk: UUID) -> HttpResponse:
-    return HttpResponseRedirect(reverse("console:thread", args=[pk]) + ThreadFilter.read(request).query())
+def _back(request: PageRequest, actor: Actor, pk: UUID) -> HttpResponse:
+    return HttpResponseRedirect(reverse("console:thread", args=[pk]) + read_threads(request, actor).query())

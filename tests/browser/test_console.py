@@ -407,4 +407,4 @@ def test_nothing_is_missed_when_it_is_killed(
     assert victim == "worker" or "stale" in told
     waited(product.is_ready, what="readiness")
     page.wait_for_load_state("networkidle")
-    assert drawn(page) == drawn(browsing.open(f"{thread}?from=1"))
+    assert drawn(page) == drawn(browsing.open(f"{thread}?start=1"))

@@ -5,7 +5,7 @@ from datetime import timedelta
 from django.test import Client
 from django.utils import timezone
 
-from console.paging import PAGE_SIZE
+from console.lists import PAGE_SIZE
 from imessage.models import Conversation
 from tests import make
 
@@ -20,7 +20,7 @@ def test_a_row_says_why_and_leads_to_the_message(as_bob: Client, conversation: C
     page = as_bob.get(LIST).content.decode()
     assert "let me in" in page
     assert ">Block rule<" in page
-    link = f"/console/threads/{conversation.id}/?from=11#m-{held.id}"
+    link = f"/console/threads/{conversation.id}/?start=11#m-{held.id}"
     assert link in page
     assert f'id="m-{held.id}"' in as_bob.get(link).content.decode()
 
@@ -59,4 +59,11 @@ def test_older_pages_and_few_questions(
         make.make_message(conversation, is_blocked=True, created_at=now - timedelta(seconds=number))
     with django_assert_max_num_queries(7):  # type: ignore[operator]
         first = as_alice.get(LIST)
-    assert len(as_alice.get(LIST + first.context["older_query"]).context["rows"]) == 2
+    assert (
+        len(
+            as_alice.get(LIST + first.context["listing"].query(cursor=first.context["listing"].page.following)).context[
+                "rows"
+            ]
+        )
+        == 2
+    )

@@ -50,8 +50,8 @@ def test_a_thread_opens_with_its_newest_messages(as_alice: Client, conversation:
         make.make_message(conversation)
     page = read(as_alice, conversation)
     assert positions(page) == list(range(4, NEWEST + 4))
-    assert b"from=1" in page
-    assert positions(read(as_alice, conversation, **{"from": 1})) == list(range(1, NEWEST + 4))
+    assert b"start=1" in page
+    assert positions(read(as_alice, conversation, start=1)) == list(range(1, NEWEST + 4))
 
 
 def test_a_long_window_far_back_is_not_live_and_leads_to_the_newest(
@@ -60,7 +60,7 @@ def test_a_long_window_far_back_is_not_live_and_leads_to_the_newest(
     monkeypatch.setattr("console.flow.MOST", 5)
     for _ in range(9):
         make.make_message(conversation)
-    page = read(as_alice, conversation, **{"from": 1})
+    page = read(as_alice, conversation, start=1)
     assert positions(page) == [1, 2, 3, 4, 5]
     assert b"data-live-tail" not in page
     assert b"To the newest messages" in page

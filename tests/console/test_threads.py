@@ -7,7 +7,7 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Identity
-from console.paging import PAGE_SIZE
+from console.lists import PAGE_SIZE
 from imessage.models import Conversation
 from lines.models import Line
 from tests import make
@@ -60,7 +60,7 @@ def test_an_operator_sees_every_organization(
         ("?state=active", True),
         ("?state=released", False),
         ("?state=nonsense", True),
-        ("?before=nonsense", True),
+        ("?cursor=nonsense", True),
         ("?q=%00", True),
     ],
 )
@@ -73,7 +73,7 @@ def test_older_pages_go_on_where_the_last_one_ended(as_alice: Client, identity: 
     for number in range(PAGE_SIZE + 5):
         make.make_conversation(identity, f"+1555555{1000 + number}", last_at=same)
     first = as_alice.get(LIST, headers={"HX-Request": "true"})
-    second = shown(as_alice, first.context["older_query"])
+    second = shown(as_alice, first.context["listing"].following_url.removeprefix(LIST))
     assert len(second) == 5
     assert not set(second) & {row.thread.human for row in first.context["rows"]}
 

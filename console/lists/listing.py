@@ -1,0 +1,526 @@
+"""What one address asks of a list: read strictly, said in chips and words, answered in pages, written back as links."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import cached_property, reduce
+from operator import or_
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from django.db.models import QuerySet
+from django.http import HttpRequest, QueryDict
+from django.utils import timezone
+
+from console.lists.fields import LONGEST, Field, Option, Unreadable
+from console.lists.paging import Order, Page, Place, read_cursor, read_page
+from console.lists.ranges import KEYS as RANGE_KEYS
+from console.lists.ranges import begin_of, bound_text, bound_words, read_bound
+from core.actor import Actor
+
+if TYPE_CHECKING:
+    from console.lists.spec import FilterSpec
+
+# A count reads no further: beyond it the exact number is no help, and reading a million rows is no use.
+COUNTED_AT_MOST = 1000
+
+Pairs = list[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One value of one field, wanted or, with `is_excluded`, unwanted."""
+
+    field: Field
+    value: Any
+    is_excluded: bool = False
+
+    @property
+    def pair(self) -> tuple[str, str]:
+        """As the address holds it."""
+        return ("-" if self.is_excluded else "") + self.field.key, self.field.text(self.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """What stands in the address and was not understood; it narrows nothing, and the page says so."""
+
+    key: str
+    text: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Chip:
+    """One thing that narrows the list, in words, with the addresses that take it away or turn it round."""
+
+    label: str
+    words: str
+    remove: str
+    flip: str = ""
+    is_excluded: bool = False
+    is_warning: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Tab:
+    """A view of the list, as a link."""
+
+    label: str
+    url: str
+    is_current: bool
+    slug: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Choosable:
+    """An option of a control and whether it is chosen."""
+
+    value: str
+    label: str
+    is_chosen: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """What the filter bar draws for one field."""
+
+    key: str
+    label: str
+    kind: str
+    hint: str
+    options: Sequence[Choosable]
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How many rows match; `is_more` when there are more than were counted."""
+
+    number: int
+    is_more: bool
+
+    def __str__(self) -> str:
+        return f"{self.number:,}{'+' if self.is_more else ''}"
+
+
+@dataclass(slots=True)
+class _State:
+    """What an address says, understood key by key."""
+
+    terms: list[Term] = field(default_factory=list)
+    sought: list[str] = field(default_factory=list)
+    bounds: dict[str, str | datetime] = field(default_factory=dict)
+    order: Order | None = None
+    unknown: list[Unknown] = field(default_factory=list)
+
+    def pairs(self, fields: Iterable[Field], default: Order) -> Pairs:
+        """In the one order that every link has."""
+        declared = {declared.key: place for place, declared in enumerate(fields)}
+        terms = sorted(self.terms, key=lambda term: (declared[term.field.key], term.is_excluded))
+        return [
+            *(term.pair for term in terms),
+            *(("q", text) for text in self.sought),
+            *((key, bound_text(self.bounds[key])) for key in RANGE_KEYS if key in self.bounds),
+            *((unknown.key, unknown.text) for unknown in self.unknown if unknown.key != "cursor"),
+            *([("sort", self.order.text)] if self.order and self.order != default else []),
+        ]
+
+
+class Listing:
+    """A list as one address asks for it, for one actor.
+
+    Templates use `page`, `chips`, `tabs`, `controls`, `count`, `live_url`; `rows` are all that match, unordered.
+    """
+
+    def __init__(
+        self,
+        spec: "FilterSpec",
+        actor: Actor,
+        query: QueryDict,
+        *,
+        own: Sequence[str] = (),
+        now: datetime | None = None,
+    ) -> None:
+        self.spec = spec
+        self.actor = actor
+        self.now = now or timezone.now()
+        self._options: dict[str, Sequence[Option]] = {}
+        texts = {key: _texts(query, key) for key in query if key not in own}
+        texts = {key: given for key, given in texts.items() if given}
+        cursors = texts.pop("cursor", [])
+        self.view, of_view = self._take_view(texts)
+        self._given = self._read(texts)
+        self._state = self._read(of_view | texts) if self.view else self._given
+        self._cursor = cursors[0] if cursors else ""
+        self.place = self._read_cursor(cursors)
+
+    # --- What matches
+
+    @cached_property
+    def rows(self) -> QuerySet[Any]:
+        """All rows that match and the actor may see, in no order."""
+        return self.narrow(self.spec.rows(self.actor))
+
+    def narrow(self, rows: QuerySet[Any]) -> QuerySet[Any]:
+        """Those of `rows` that match."""
+        for declared in self.spec.fields:
+            wanted = [term.value for term in self._state.terms if term.field is declared and not term.is_excluded]
+            unwanted = [term.value for term in self._state.terms if term.field is declared and term.is_excluded]
+            if declared.prepare and (wanted or unwanted):
+                rows = declared.prepare(rows)
+            if wanted:
+                rows = rows.filter(declared.matching(wanted))
+            if unwanted:
+                rows = rows.exclude(declared.matching(unwanted))
+        if self._state.sought and self.spec.search:
+            rows = rows.filter(reduce(or_, map(self.spec.search, self._state.sought)))
+        if self.spec.time:
+            for key, bound in self._state.bounds.items():
+                rows = self.spec.time.narrow(rows, key, bound, now=self.now)
+        return rows
+
+    @cached_property
+    def page(self) -> Page[Any]:
+        """The page that the cursor names, the first without one."""
+        return read_page(self.rows, self.order, self.place, size=self.spec.page_size)
+
+    @cached_property
+    def count(self) -> Count:
+        """How many match, counted no further than a thousand."""
+        found = self.rows.order_by()[: COUNTED_AT_MOST + 1].count()
+        return Count(min(found, COUNTED_AT_MOST), found > COUNTED_AT_MOST)
+
+    @property
+    def order(self) -> Order:
+        return self._state.order or self.default_order
+
+    @property
+    def default_order(self) -> Order:
+        first = self.spec.sorts[0]
+        return Order(first, first.descending)
+
+    @property
+    def is_narrowed(self) -> bool:
+        """Whether anything narrows it; an empty list then says so instead of how to begin."""
+        return bool(self._state.terms or self._state.sought or self._state.bounds)
+
+    @property
+    def unknown(self) -> Sequence[Unknown]:
+        """What was not understood; bulk work refuses a filter that has any."""
+        return self._state.unknown
+
+    @property
+    def q(self) -> str:
+        """What is searched for."""
+        return self._state.sought[0] if self._state.sought else ""
+
+    def values(self, key: str) -> list[Any]:
+        """The wanted values of a field, for pages that show them."""
+        return [term.value for term in self._state.terms if term.field.key == key and not term.is_excluded]
+
+    # --- Addresses
+
+    def query(self, **changes: str | Sequence[str] | None) -> str:
+        """The query string, with its question mark, of this list with some keys changed; empty without any.
+
+        None or an empty text takes a key away; `**{"-state": "active"}` excludes. Keys that are not the list's are
+        added behind it. The cursor is left out unless it is given: another filter begins at the first page.
+        """
+        theirs = {key: value for key, value in changes.items() if key != "cursor" and not self._is_ours(key)}
+        ours = {key: value for key, value in changes.items() if self._is_ours(key)}
+        pairs = self._changed(ours) if ours else self.pairs
+        added = [(key, text) for key, value in theirs.items() for text in _listed(value)]
+        cursor = [("cursor", text) for text in _listed(changes.get("cursor"))]
+        return _query_string([*pairs, *cursor, *added])
+
+    def here(self, **added: str | Sequence[str] | None) -> str:
+        """The query string of exactly this page, its cursor included."""
+        return self.query(**({"cursor": self._cursor} | added))
+
+    def link(self, **changes: str | Sequence[str] | None) -> str:
+        """The whole address for `query(**changes)`."""
+        return self.spec.url + self.query(**changes)
+
+    @property
+    def pairs(self) -> Pairs:
+        """What this list's address holds, canonical; a view stands for what it says."""
+        if self.view:
+            return [("view", self.view), *self._pairs(self._given)]
+        return self._pairs(self._state)
+
+    @property
+    def full_pairs(self) -> Pairs:
+        """The same with the view spelled out: what means the same rows to everybody."""
+        return self._pairs(self._state)
+
+    @property
+    def full_query(self) -> str:
+        """The query string with the view spelled out."""
+        return _query_string(self.full_pairs)
+
+    @property
+    def fixed_query(self) -> str:
+        """The same with a moving range fixed to where it begins now."""
+        bounds = dict(self._state.bounds)
+        if isinstance(moving := bounds.pop("range", None), str):
+            begins = begin_of(moving, self.now)
+            since = bounds.get("from", begins)
+            bounds["from"] = max(begins, since) if isinstance(since, datetime) else begins
+        return _query_string(self._pairs(replace(self._state, bounds=bounds)))
+
+    @property
+    def url(self) -> str:
+        """This list without its cursor."""
+        return self.spec.url + self.query()
+
+    @property
+    def clear_url(self) -> str:
+        """The list with nothing narrowing it."""
+        return self.spec.url
+
+    @property
+    def live_url(self) -> str:
+        """From where the page's rows are fetched again: exactly its own query."""
+        return self.spec.url + self.here()
+
+    @property
+    def following_url(self) -> str:
+        return self.link(cursor=self.page.following) if self.page.following else ""
+
+    @property
+    def preceding_url(self) -> str:
+        return self.link(cursor=self.page.preceding) if self.page.preceding else ""
+
+    # --- Words
+
+    @cached_property
+    def chips(self) -> list[Chip]:
+        """What narrows the list, and what was not understood."""
+        state = self._state
+        chips = [self._chip(term) for term in state.terms]
+        for text in state.sought:
+            rest = [other for other in state.sought if other != text]
+            chips.append(Chip("Search", text, self._link(replace(state, sought=rest))))
+        for key, bound in state.bounds.items():
+            kept = {other: value for other, value in state.bounds.items() if other != key}
+            label = self.spec.time.label if self.spec.time else key
+            chips.append(Chip(label, bound_words(key, bound), self._link(replace(state, bounds=kept))))
+        for unknown in state.unknown:
+            others = [other for other in state.unknown if other is not unknown]
+            words = f"{unknown.text[:60]} {unknown.why}".strip()
+            chips.append(Chip(unknown.key[:60], words, self._link(replace(state, unknown=others)), is_warning=True))
+        return chips
+
+    @property
+    def words(self) -> str:
+        """The filter in a sentence, for jobs and exports; empty when nothing narrows."""
+        said: dict[str, list[str]] = {}
+        for term in self._state.terms:
+            label = f"{term.field.label} not" if term.is_excluded else term.field.label
+            said.setdefault(label, []).append(self.words_of(term))
+        parts = [f"{label}: {' or '.join(values)}" for label, values in said.items()]
+        parts += [f"Search: {' or '.join(self._state.sought)}"] if self._state.sought else []
+        label = self.spec.time.label if self.spec.time else ""
+        parts += [f"{label}: {bound_words(key, bound)}" for key, bound in self._state.bounds.items()]
+        return " · ".join(parts)
+
+    def words_of(self, term: Term) -> str:
+        return term.field.words(term.value, self._options_of(term.field))
+
+    @cached_property
+    def tabs(self) -> list[Tab]:
+        """All rows, then the views that the list comes with."""
+        mine = sorted(self.full_pairs)
+        tabs = [Tab("All", self.spec.url, not mine)]
+        for view in self.spec.views:
+            pairs = self._pairs(self._read(_by_key(QueryDict(view.query))))
+            url = self.spec.url + _query_string([("view", view.slug)])
+            tabs.append(Tab(view.label, url, sorted(pairs) == mine, view.slug))
+        return tabs
+
+    # --- The filter bar
+
+    @cached_property
+    def controls(self) -> list[Control]:
+        """A control for every field, showing what is wanted."""
+        return [self._control(declared) for declared in self.spec.fields]
+
+    @property
+    def hidden(self) -> Pairs:
+        """What the form keeps although no control shows it."""
+        shown = set(self._shown())
+        return [pair for pair in self.full_pairs if pair not in shown and pair[0] != "sort"]
+
+    @property
+    def orders(self) -> list[Choosable]:
+        """Every order the list can have."""
+        both = [Order(sort, way) for sort in self.spec.sorts for way in (sort.descending, not sort.descending)]
+        return [Choosable(order.text, order.words, order == self.order) for order in both]
+
+    @property
+    def ranges(self) -> list[Choosable]:
+        """The lengths of time that are offered, and the one asked for."""
+        chosen = self._state.bounds.get("range", "")
+        offered = self.spec.time.presets if self.spec.time else ()
+        given = [str(chosen)] if chosen and chosen not in offered else []
+        return [Choosable(text, bound_words("range", text), text == chosen) for text in [*offered, *given]]
+
+    @property
+    def bounds(self) -> Mapping[str, str]:
+        """`from` and `to` as a field for date and time shows them, in UTC."""
+        fixed = {key: bound for key, bound in self._state.bounds.items() if isinstance(bound, datetime)}
+        names = {"from": "since", "to": "until"}
+        return {names[key]: bound.replace(tzinfo=None).isoformat(timespec="seconds") for key, bound in fixed.items()}
+
+    # --- Reading
+
+    def _take_view(self, texts: dict[str, list[str]]) -> tuple[str, dict[str, list[str]]]:
+        """The view that the address names, taken out of its texts, and what it stands for."""
+        slugs = texts.get("view", [])
+        view = next((view for view in self.spec.views if slugs[:1] == [view.slug]), None)
+        if view is None:
+            return "", {}
+        texts["view"] = slugs[1:]
+        return view.slug, _by_key(QueryDict(view.query))
+
+    def _read(self, texts: Mapping[str, list[str]]) -> _State:
+        state = _State()
+        for key, given in texts.items():
+            for text in given:
+                try:
+                    self._take(state, key, text)
+                except Unreadable as odd:
+                    state.unknown.append(Unknown(key, text, str(odd)))
+        return state
+
+    def _take(self, state: _State, key: str, text: str) -> None:
+        if key == "q" and self.spec.search:
+            # PostgreSQL refuses NUL; nothing that people look for holds one.
+            if sought := text.replace("\x00", "").strip()[:LONGEST]:
+                state.sought.append(sought)
+        elif key in RANGE_KEYS and self.spec.time:
+            self._once(key in state.bounds)
+            state.bounds[key] = read_bound(key, text)
+        elif key == "sort":
+            self._once(state.order is not None)
+            state.order = self._read_order(text)
+        elif declared := self.spec.by_key.get(key.removeprefix("-")):
+            value = declared.read(text, self._options_of(declared))
+            term = Term(declared, value, is_excluded=key.startswith("-"))
+            if term not in state.terms:
+                state.terms.append(term)
+        elif key == "view":
+            raise Unreadable("is no view of this list")
+        else:
+            raise Unreadable("is nothing this list knows")
+
+    def _once(self, is_there: bool) -> None:
+        if is_there:
+            raise Unreadable("is given twice")
+
+    def _read_order(self, text: str) -> Order:
+        for sort in self.spec.sorts:
+            if text.removeprefix("-") == sort.key:
+                return Order(sort, text.startswith("-"))
+        raise Unreadable("is no order of this list")
+
+    def _read_cursor(self, texts: list[str]) -> Place | None:
+        if not texts:
+            return None
+        try:
+            self._once(len(texts) > 1)
+            return read_cursor(texts[0], self.order, self.spec.rows(self.actor).model)
+        except Unreadable as odd:
+            self._state.unknown.append(Unknown("cursor", texts[0], str(odd)))
+            return None
+
+    def _options_of(self, declared: Field) -> Sequence[Option]:
+        if declared.key not in self._options:
+            self._options[declared.key] = declared.options(self.actor)
+        return self._options[declared.key]
+
+    # --- Writing
+
+    def _pairs(self, state: _State) -> Pairs:
+        return state.pairs(self.spec.fields, self.default_order)
+
+    def _link(self, state: _State) -> str:
+        return self.spec.url + _query_string(self._pairs(state))
+
+    def _is_ours(self, key: str) -> bool:
+        return key.removeprefix("-") in self.spec.by_key or key in {"q", *RANGE_KEYS, "sort", "view"}
+
+    def _changed(self, changes: Mapping[str, str | Sequence[str] | None]) -> Pairs:
+        texts = _by_pairs([pair for pair in self.full_pairs if pair[0] not in changes])
+        texts |= {key: _listed(value) for key, value in changes.items() if _listed(value)}
+        return [("view", slug) for slug in texts.pop("view", [])] + self._pairs(self._read(texts))
+
+    def _chip(self, term: Term) -> Chip:
+        others = [other for other in self._state.terms if other is not term]
+        turned = replace(term, is_excluded=not term.is_excluded)
+        return Chip(
+            label=term.field.label,
+            words=self.words_of(term),
+            remove=self._link(replace(self._state, terms=others)),
+            flip=self._link(replace(self._state, terms=[*others, turned])),
+            is_excluded=term.is_excluded,
+        )
+
+    def _control(self, declared: Field) -> Control:
+        wanted = [declared.text(value) for value in self.values(declared.key)]
+        options = [
+            Choosable(option.value, option.label, option.value in wanted) for option in self._options_of(declared)
+        ]
+        if declared.control == "choice":
+            offered = {option.value for option in options}
+            options += [Choosable(text, text, True) for text in wanted if text not in offered]
+        return Control(
+            key=declared.key,
+            label=declared.label,
+            kind=declared.control,
+            hint=declared.hint,
+            options=options,
+            value=wanted[0] if wanted else "",
+        )
+
+    def _shown(self) -> Pairs:
+        """What the controls show by themselves."""
+        shown: Pairs = [("q", self.q), *((key, bound_text(bound)) for key, bound in self._state.bounds.items())]
+        for control in self.controls:
+            if control.kind == "choice":
+                shown += [(control.key, option.value) for option in control.options if option.is_chosen]
+            else:
+                shown.append((control.key, control.value))
+        return shown
+
+
+def wants_rows(request: HttpRequest) -> bool:
+    """Whether only the rows are wanted, for a region that keeps itself live; links and the filter bar want the page."""
+    return bool(getattr(request, "htmx", False)) and request.headers.get("HX-Request-Type") != "full"
+
+
+def _texts(query: QueryDict, key: str) -> list[str]:
+    """The texts of a key that say something, each once."""
+    return list(dict.fromkeys(stripped for text in query.getlist(key) if (stripped := text.strip())))
+
+
+def _by_key(query: QueryDict) -> dict[str, list[str]]:
+    return {key: texts for key in query if (texts := _texts(query, key))}
+
+
+def _by_pairs(pairs: Pairs) -> dict[str, list[str]]:
+    texts: dict[str, list[str]] = {}
+    for key, text in pairs:
+        texts.setdefault(key, []).append(text)
+    return texts
+
+
+def _listed(value: str | Sequence[str] | None) -> list[str]:
+    if value is None or isinstance(value, str):
+        return [value] if value else []
+    return [text for text in value if text]
+
+
+def _query_string(pairs: Pairs) -> str:
+    return f"?{urlencode(pairs)}" if pairs else ""
