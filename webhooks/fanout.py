@@ -1,11 +1,13 @@
 """From an event to deliveries: one for each endpoint that wants it, made from the event's frozen data alone."""
 
 import json
+import logging
 from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
 from django.utils import timezone
+from procrastinate.contrib.django.models import ProcrastinateJob
 
 from accounts.models import Identity
 from core.ids import prefixed
@@ -14,6 +16,19 @@ from events.models import Event
 from webhooks import context
 from webhooks.catalog import TOLD_AS
 from webhooks.models import Delivery, OrderNumber, Subscription
+
+logger = logging.getLogger(__name__)
+
+TASK = "webhooks.fanout"
+
+_BATCH = 500
+
+# From the library's own table: its models are for reading.
+_TAKE_UP = """
+DELETE FROM procrastinate_jobs
+WHERE id = (SELECT id FROM procrastinate_jobs WHERE id = %s AND status = 'failed' FOR UPDATE SKIP LOCKED)
+RETURNING (args->>'number')::bigint
+"""
 
 
 def fan_out(number: int) -> int:
@@ -41,6 +56,16 @@ def fan_out(number: int) -> int:
     return len(deliveries)
 
 
+def take_up_given_up() -> int:
+    """Fan out again what jobs have given up on: the oldest first, a batch at a time; how many deliveries that made.
+
+    Such an event gets the order number of now: its conversation's later ones did not wait for it. What fails once
+    more stays for the next time, for as long as failed jobs are kept, and holds nobody up.
+    """
+    failed = ProcrastinateJob.objects.filter(task_name=TASK, status="failed").order_by("id")
+    return sum(_fan_out_instead_of(job) for job in failed.values_list("id", flat=True)[:_BATCH])
+
+
 def body_of(payload: dict[str, Any]) -> str:
     """The bytes that are stored, signed and sent, as text."""
     return json.dumps(payload, ensure_ascii=False, separators=(",", ":"))
@@ -49,6 +74,19 @@ def body_of(payload: dict[str, Any]) -> str:
 def agent_of(identity: Identity) -> dict[str, Any]:
     """Whose event it is, in our canonical words."""
     return {"id": str(identity.id), "handle": identity.handle, "display_name": identity.display_name}
+
+
+def _fan_out_instead_of(job_id: int) -> int:
+    """The failed job's deed and its end, in one transaction; 0 when it fails again or another worker is at it."""
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(_TAKE_UP, [job_id])
+            row = cursor.fetchone()
+            return fan_out(row[0]) if row else 0
+    except Exception:
+        # Whatever is wrong with this event, the others must not wait for it.
+        logger.exception("An event cannot be fanned out", extra={"job_id": job_id})
+        return 0
 
 
 def _is_inbound_or_message(event: Event) -> bool:

@@ -9,7 +9,7 @@ from procrastinate.contrib.django import app
 
 from core.actor import Actor
 from webhooks.courier import deliver_due
-from webhooks.fanout import fan_out
+from webhooks.fanout import TASK, fan_out, take_up_given_up
 from webhooks.models import Delivery, OrderNumber, SigningKey, Subscription
 from webhooks.nudging import nudge
 from webhooks.signing import FORMER_VALID_FOR
@@ -20,10 +20,19 @@ KEPT_FOR = timedelta(days=30)
 _BATCH = 2_000
 
 
-@app.task(name="webhooks.fanout", retry=RetryStrategy(max_attempts=10, exponential_wait=2))
+# Tried for a minute, while the conversation's later events wait behind it; then the sweep takes it up.
+@app.task(name=TASK, retry=RetryStrategy(max_attempts=5, exponential_wait=2))
 def fanout(number: int) -> None:
     """Make an event's deliveries; `lock` is its conversation, so that those of one come in order."""
     if fan_out(number):
+        nudge()
+
+
+@app.periodic(cron="* * * * *")
+@app.task(name="webhooks.sweep", queueing_lock="webhooks.sweep")
+def sweep(timestamp: int) -> None:
+    """Take up the events whose fan-out was given up."""
+    if take_up_given_up():
         nudge()
 
 

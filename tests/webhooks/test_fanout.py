@@ -12,12 +12,14 @@ from procrastinate.contrib.django.models import ProcrastinateJob
 
 from accounts.models import Identity
 from dialects import inkbox
+from events.models import Event
 from imessage.models import Conversation
 from imessage.shapes import message_shape, tapback_shape
 from tests import make
 from tests.webhooks.endpoints import deliver, happen, subscribe
 from webhooks.catalog import EVENT_TYPES, example_of
-from webhooks.fanout import fan_out
+from webhooks.fanout import TASK, fan_out, take_up_given_up
+from webhooks.jobs import sweep
 from webhooks.models import Delivery
 
 pytestmark = pytest.mark.django_db
@@ -158,6 +160,48 @@ def test_an_event_wakes_the_fanout_in_its_transaction(conversation: Conversation
     event = happen(make.make_message(conversation))
     job = ProcrastinateJob.objects.get(task_name="webhooks.fanout")
     assert (job.args, job.lock) == ({"number": event.number}, f"fanout:{conversation.id}")
+
+
+class TestGivenUp:
+    """Fan-outs that failed over and over: what the sweep makes of them."""
+
+    def test_it_is_taken_up_once_and_the_job_is_gone(self, identity: Identity, conversation: Conversation) -> None:
+        subscribe(identity, URL)
+        given_up(happen(make.make_message(conversation)))
+        deliver(conversation)
+        assert (take_up_given_up(), take_up_given_up()) == (1, 0)
+        assert [payload["sequence"] for payload in payloads()] == [1, 2]
+        assert not ProcrastinateJob.objects.filter(task_name=TASK, status="failed").exists()
+
+    def test_one_that_fails_again_stays_and_holds_nobody_up(
+        self, identity: Identity, conversation: Conversation, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        subscribe(identity, URL)
+        bad = happen(make.make_message(conversation))
+        type(bad).objects.filter(pk=bad.pk).update(data={"message": "not one"})
+        given_up(bad)
+        given_up(happen(make.make_message(conversation)))
+        assert take_up_given_up() == 1
+        assert ProcrastinateJob.objects.get(task_name=TASK, status="failed").args == {"number": bad.number}
+        assert "cannot be fanned out" in caplog.text
+
+    def test_the_sweep_leaves_what_still_waits(self, identity: Identity, conversation: Conversation) -> None:
+        subscribe(identity, URL)
+        happen(make.make_message(conversation))
+        sweep(timestamp=0)
+        assert not Delivery.objects.exists()
+        given_up(happen(make.make_message(conversation)))
+        sweep(timestamp=0)
+        assert ProcrastinateJob.objects.filter(task_name="webhooks.deliver").exists()
+
+
+def given_up(event: Event) -> None:
+    """As a worker leaves an event's job after the last try."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE procrastinate_jobs SET status = 'failed' WHERE task_name = %s AND (args->>'number')::bigint = %s",
+            [TASK, event.number],
+        )
 
 
 def test_texts_before_come_along_when_asked_for(identity: Identity, conversation: Conversation) -> None:
