@@ -26,7 +26,7 @@ class Subscription(models.Model):
 
     class Status(models.TextChoices):
         ACTIVE = "active"  # at creation, and again when its owner enables it or changes its URL
-        DISABLED = "disabled"  # by five days of nothing but failures, or by the endpoint's own 410
+        DISABLED = "disabled"  # by its owner, by five days of nothing but failures, or by the endpoint's own 410
         DELETED = "deleted"  # by its owner, or with its identity
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -41,7 +41,7 @@ class Subscription(models.Model):
     failing_since = models.DateTimeField(null=True, blank=True, help_text="First failure since the last success.")
     held_until = models.DateTimeField(null=True, blank=True, help_text="The endpoint asked us to stay away so long.")
     disabled_at = models.DateTimeField(null=True, blank=True)
-    disabled_reason = models.CharField(max_length=20, blank=True, help_text="failing or gone.")
+    disabled_reason = models.CharField(max_length=20, blank=True, help_text="failing, gone or asked.")
     succeeded_count = models.PositiveBigIntegerField(default=0)
     failed_count = models.PositiveBigIntegerField(default=0)
     last_success_at = models.DateTimeField(null=True, blank=True)
@@ -120,13 +120,15 @@ class OrderNumber(models.Model):
 
 
 class DeliveryQuerySet(TenantQuerySet["Delivery"]):
-    agent_column = "subscription__identity_id"
-
     def pending(self) -> Self:
         return self.filter(state=Delivery.State.PENDING)
 
     def failed(self) -> Self:
         return self.filter(state=Delivery.State.FAILED)
+
+    def in_flight(self) -> Self:
+        """A request of theirs is under way, or its worker died within the last seconds."""
+        return self.filter(claimed_until__gt=timezone.now())
 
 
 class Delivery(models.Model):
@@ -138,12 +140,19 @@ class Delivery(models.Model):
         FAILED = "failed"  # by the last attempt, or because its endpoint was disabled; can be replayed
         CANCELLED = "cancelled"  # with its subscription
 
+    class Ending(models.TextChoices):
+        """Why it failed, unless its schedule came to its end."""
+
+        DROPPED = "dropped"  # its endpoint was disabled before it could be delivered
+        GONE = "gone"  # the endpoint answered 410
+
     class Kind(models.TextChoices):
         EVENT = "event"
         TEST = "test"  # asked for by an owner who tries the endpoint
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="deliveries")
+    identity = models.ForeignKey(Identity, on_delete=models.CASCADE, related_name="+", db_index=False)
     subscription = models.ForeignKey(Subscription, on_delete=models.CASCADE, related_name="deliveries", db_index=False)
     kind = models.CharField(max_length=5, choices=Kind, default=Kind.EVENT)
     event_id = models.UUIDField()
@@ -160,6 +169,13 @@ class Delivery(models.Model):
     generation = models.PositiveIntegerField(default=0, help_text="Number of the latest claim.")
     created_at = models.DateTimeField(default=timezone.now)
     settled_at = models.DateTimeField(null=True, blank=True)
+    ending = models.CharField(max_length=8, choices=Ending, blank=True, help_text="Empty: gave up.")
+    replayed_at = models.DateTimeField(null=True, blank=True, help_text="Last sent again by hand.")
+    tries = models.PositiveIntegerField(default=0, help_text="Requests ever made, replays included.")
+    last_try_at = models.DateTimeField(null=True, blank=True)
+    last_status = models.PositiveSmallIntegerField(null=True, blank=True)
+    last_ms = models.PositiveIntegerField(null=True, blank=True)
+    cause = models.CharField(max_length=12, blank=True, help_text="Why the last request failed; empty after a success.")
 
     objects = DeliveryQuerySet.as_manager()
 
@@ -174,6 +190,28 @@ class Delivery(models.Model):
             models.Index(fields=["subscription", "next_attempt_at"], name="delivery_due", condition=Q(state="pending")),
             models.Index(fields=["subscription", "created_at"], name="delivery_failed", condition=Q(state="failed")),
             models.Index(fields=["settled_at"], name="delivery_settled", condition=~Q(settled_at=None)),
+            models.Index(fields=["event_id"], name="delivery_event"),
+            # The console's list and what narrows it; for operators without the organization.
+            models.Index(fields=["organization", "-created_at", "-id"], name="delivery_org_newest"),
+            models.Index(fields=["-created_at", "-id"], name="delivery_newest"),
+            models.Index(fields=["identity", "-created_at", "-id"], name="delivery_identity_newest"),
+            models.Index(fields=["subscription", "-created_at", "-id"], name="delivery_subscription_newest"),
+            models.Index(
+                fields=["organization", "state", "-created_at", "-id"],
+                name="delivery_org_undelivered",
+                condition=Q(state__in=("failed", "cancelled")),
+            ),
+            models.Index(
+                fields=["state", "-created_at", "-id"],
+                name="delivery_undelivered",
+                condition=Q(state__in=("failed", "cancelled")),
+            ),
+            models.Index(
+                fields=["organization", "cause", "-created_at", "-id"],
+                name="delivery_org_cause",
+                condition=~Q(cause=""),
+            ),
+            models.Index(fields=["cause", "-created_at", "-id"], name="delivery_cause", condition=~Q(cause="")),
         ]
 
     def __str__(self) -> str:
@@ -183,6 +221,11 @@ class Delivery(models.Model):
     def public_event_id(self) -> str:
         """The id that receivers tell repeats by."""
         return prefixed("evt", self.event_id)
+
+    @property
+    def is_in_flight(self) -> bool:
+        """Whether a request of its is under way."""
+        return self.claimed_until is not None and self.claimed_until > timezone.now()
 
 
 class AttemptQuerySet(TenantQuerySet["Attempt"]):
@@ -208,6 +251,10 @@ class Attempt(models.Model):
     response_status = models.PositiveSmallIntegerField(null=True, blank=True)
     response_body = models.TextField(null=True, blank=True)  # noqa: DJ001 - null: there was no answer
     error_detail = models.CharField(max_length=300, null=True, blank=True)  # noqa: DJ001 - null on the wire
+    cause = models.CharField(max_length=12, blank=True, help_text="Why it failed, in one of our words.")
+    signed_by = ArrayField(
+        models.CharField(max_length=16), default=list, blank=True, help_text="Fingerprints of the keys, newest first."
+    )
     duration_ms = models.PositiveIntegerField(null=True, blank=True)
     is_replay = models.BooleanField(default=False)
     at = models.DateTimeField(default=timezone.now)
