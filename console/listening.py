@@ -151,6 +151,11 @@ class Listener:
             }
             await _send(OPERATORS, told_of)
             await _send(organization_group(str(signal.get("organization_id"))), told_of)
+        elif signal.get("kind") == "topics":
+            # What changes too often to be an event; told by its topics alone.
+            changed = {"type": "feed.topics", "topics": signal.get("topics", [])}
+            await _send(OPERATORS, changed)
+            await _send(organization_group(str(signal.get("organization_id"))), changed)
         elif signal.get("kind") == "rights":
             await _send(user_group(str(signal.get("user_id"))), {"type": "rights.changed"})
 

@@ -34,7 +34,7 @@ REMEMBERED = 2 * (REPLAY_LIMIT + MARGIN)
 
 
 class ConsoleSocket(AsyncJsonWebsocketConsumer):  # type: ignore[misc]  # channels has no types
-    """Says `ready`, `events`, `reset`, `typing`, `state`, `pong`; hears `hello` and `ping`."""
+    """Says `ready`, `events`, `topics`, `reset`, `typing`, `state`, `pong`; hears `hello` and `ping`."""
 
     actor: Actor
     user_id: str
@@ -99,6 +99,9 @@ class ConsoleSocket(AsyncJsonWebsocketConsumer):  # type: ignore[misc]  # channe
 
     async def feed_typing(self, message: dict[str, Any]) -> None:
         await self.send_json(message | {"type": "typing"})
+
+    async def feed_topics(self, message: dict[str, Any]) -> None:
+        await self.send_json({"type": "topics", "topics": message["topics"]})
 
     async def feed_state(self, message: dict[str, Any]) -> None:
         await self.send_json({"type": "state", "listening": message["listening"]})

@@ -43,6 +43,15 @@ def publish_signal(signal: dict[str, Any]) -> None:
     _notify({"signal": signal})
 
 
+def publish_topics(organization_id: UUID, topics: list[str]) -> None:
+    """Once the current transaction has committed, have every page that shows one of these topics fetch it anew.
+
+    For what changes too often to be an event; stored nowhere, so a page that was away fetches everything anyway.
+    """
+    signal = {"kind": "topics", "organization_id": str(organization_id), "topics": topics}
+    notices.after_commit(CHANNEL, json.dumps({"signal": signal}))
+
+
 def _notify(payload: dict[str, Any]) -> None:
     try:
         with connection.cursor() as cursor:

@@ -18,6 +18,7 @@ from django.utils import timezone
 from core import secrets
 from core.actor import Actor
 from events.record import record
+from webhooks.live import tell_pages
 from webhooks.models import Attempt, Delivery, Subscription
 from webhooks.schedule import DISABLED_AFTER, SCHEDULE, wait_on
 from webhooks.signing import valid_keys
@@ -118,12 +119,16 @@ def claim(*, most: int, busy: Iterable[UUID] = ()) -> list[Claim]:
         "busy": list(busy),
         "most": most,
     }
+    return sorted(_claimed(_CLAIM, given), key=lambda claimed: claimed.due_at)
+
+
+def _claimed(statement: str, given: dict[str, Any]) -> list[Claim]:
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(_CLAIM, given)
+        cursor.execute(statement, given)
         names = [column.name for column in cursor.description]
         rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
     keys = valid_keys({(row["identity_id"], row["organization_id"]) for row in rows})
-    return sorted((_claim(row, keys) for row in rows), key=lambda given: given.due_at)
+    return [_claim(row, keys) for row in rows]
 
 
 def _claim(row: dict[str, Any], keys: dict[UUID, list[str]]) -> Claim:
@@ -131,10 +136,36 @@ def _claim(row: dict[str, Any], keys: dict[UUID, list[str]]) -> Claim:
     return Claim(**row, auth_token=secrets.unseal(sealed) if sealed else "", keys=keys[row["identity_id"]])
 
 
+# As a claim of the queue, of deliveries in any state and for endpoints in any: whoever asks by hand knows why.
+_CLAIM_AGAIN = """
+WITH picked AS (
+    SELECT delivery.id, endpoint.url, endpoint.sealed_auth_token, endpoint.dialect
+    FROM webhooks_delivery delivery
+    JOIN webhooks_subscription endpoint ON endpoint.id = delivery.subscription_id
+    WHERE delivery.id = ANY(%(ids)s) AND (delivery.claimed_until IS NULL OR delivery.claimed_until < %(now)s)
+    FOR UPDATE OF delivery SKIP LOCKED
+    FOR SHARE OF endpoint SKIP LOCKED
+)
+UPDATE webhooks_delivery delivery
+SET claimed_at = %(now)s, claimed_until = %(until)s, generation = generation + 1, replayed_at = %(now)s
+FROM picked WHERE delivery.id = picked.id
+RETURNING delivery.id, delivery.organization_id, delivery.identity_id, delivery.subscription_id, delivery.event_id,
+          delivery.body, delivery.tries AS attempts_made, true AS is_replay, delivery.generation,
+          delivery.next_attempt_at AS due_at, delivery.created_at,
+          picked.url, picked.sealed_auth_token, picked.dialect, false AS failing
+"""
+
+
+def claim_again(ids: Iterable[UUID]) -> list[Claim]:
+    """Claim these deliveries to send each once more, whatever became of them; those under way are left out."""
+    now = timezone.now()
+    return _claimed(_CLAIM_AGAIN, {"now": now, "until": now + LEASE, "ids": list(ids)})
+
+
 def give_back(claims: Iterable[Claim]) -> None:
     """End these claims without an attempt: the worker stops before it posted them."""
     for given in claims:
-        Delivery.objects.pending().filter(pk=given.id, generation=given.generation).update(claimed_until=None)
+        Delivery.objects.filter(pk=given.id, generation=given.generation).update(claimed_until=None)
 
 
 def settle(outcomes: list[Outcome]) -> None:
@@ -151,15 +182,87 @@ def settle(outcomes: list[Outcome]) -> None:
         _move(known, endpoints)
         for endpoint in endpoints.values():
             _judge(endpoint, [outcome for outcome in known if outcome.claim.subscription_id == endpoint.id])
+        tell_pages([outcome.claim for outcome in known])
+
+
+def last_try(attempt: Attempt) -> dict[str, Any]:
+    """What a delivery keeps of its latest request."""
+    return {
+        "tries": F("tries") + 1,
+        "last_try_at": attempt.at,
+        "last_status": attempt.response_status,
+        "last_ms": attempt.duration_ms,
+        "cause": attempt.cause,
+    }
+
+
+_DELIVERED = """
+UPDATE webhooks_delivery delivery
+SET state = 'delivered', settled_at = %(now)s, ending = '', claimed_until = NULL,
+    attempts_made = CASE WHEN state = 'pending' THEN attempts_made + 1 ELSE attempts_made END,
+    tries = tries + 1, last_try_at = attempt.at, last_status = attempt.status, last_ms = attempt.ms, cause = ''
+FROM unnest(%(ids)s::uuid[], %(at)s::timestamptz[], %(statuses)s::int[], %(ms)s::int[]) attempt (id, at, status, ms)
+WHERE delivery.id = attempt.id
+"""
+
+
+def deliver(attempts: list[Attempt]) -> None:
+    """The deliveries of these successful attempts have arrived, whoever's claim that was."""
+    if not attempts:
+        return
+    given: dict[str, Any] = {
+        "now": timezone.now(),
+        "ids": [attempt.delivery_id for attempt in attempts],
+        "at": [attempt.at for attempt in attempts],
+        "statuses": [attempt.response_status for attempt in attempts],
+        "ms": [attempt.duration_ms for attempt in attempts],
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_DELIVERED, given)
+
+
+def drop(endpoint: Subscription, now: datetime) -> int:
+    """Fail what waits for an endpoint that is disabled; how many. The caller holds the endpoint's lock.
+
+    What is under way stays claimed until its request has ended, so that nobody sends it a second time beside.
+    """
+    return (
+        Delivery.objects.pending()
+        .filter(subscription=endpoint)
+        .update(state=Delivery.State.FAILED, settled_at=now, ending=Delivery.Ending.DROPPED)
+    )
+
+
+def hold(subscription_id: UUID, outcomes: list[Outcome]) -> None:
+    """Nothing goes to an endpoint before the time that its answers asked for."""
+    asked = [outcome.retry_after for outcome in outcomes if outcome.retry_after]
+    if asked:
+        Subscription.objects.filter(pk=subscription_id).update(held_until=timezone.now() + max(asked))
+
+
+def settle_again(outcomes: list[Outcome]) -> None:
+    """Record what came of deliveries that were sent again by hand.
+
+    A success settles a delivery; a failure leaves it as it was, with its schedule if it has one. Endpoints keep
+    their counters and streaks, but are not called before the time that an answer asked for.
+    """
+    with transaction.atomic():
+        ids = sorted({outcome.claim.subscription_id for outcome in outcomes})
+        list(Subscription.objects.filter(pk__in=ids).select_for_update(no_key=True).order_by("id").values_list("id"))
+        Attempt.objects.bulk_create([outcome.attempt for outcome in outcomes])
+        deliver([outcome.attempt for outcome in outcomes if outcome.succeeded])
+        for outcome in [outcome for outcome in outcomes if not outcome.succeeded]:
+            claimed = Delivery.objects.filter(pk=outcome.claim.id, generation=outcome.claim.generation)
+            claimed.update(claimed_until=None, **last_try(outcome.attempt))
+        for subscription_id in ids:
+            hold(subscription_id, [outcome for outcome in outcomes if outcome.claim.subscription_id == subscription_id])
+        tell_pages([outcome.claim for outcome in outcomes])
 
 
 def _move(outcomes: list[Outcome], endpoints: dict[UUID, Subscription]) -> None:
     """Each delivery to its next state; an endpoint that has it has it, whoever's claim that was."""
     now = timezone.now()
-    delivered = [outcome.claim.id for outcome in outcomes if outcome.succeeded]
-    Delivery.objects.filter(pk__in=delivered).exclude(state=Delivery.State.DELIVERED).update(
-        state=Delivery.State.DELIVERED, attempts_made=F("attempts_made") + 1, claimed_until=None, settled_at=now
-    )
+    deliver([outcome.attempt for outcome in outcomes if outcome.succeeded])
     for outcome in outcomes:
         if not outcome.succeeded:
             _try_again(outcome, endpoints[outcome.claim.subscription_id], now)
@@ -170,19 +273,35 @@ def _try_again(outcome: Outcome, endpoint: Subscription, now: datetime) -> None:
     wait = SCHEDULE.wait_after(made) or wait_on(
         created_at=outcome.claim.created_at, last_success_at=endpoint.last_success_at, now=now
     )
-    changes: dict[str, Any] = {"attempts_made": made, "claimed_until": None}
-    if wait is None:
-        changes |= {"state": Delivery.State.FAILED, "settled_at": now}
+    changes: dict[str, Any] = {"attempts_made": made, "claimed_until": None, **last_try(outcome.attempt)}
+    if wait is None or _is_over(outcome):
+        ending = Delivery.Ending.GONE if _is_over(outcome) else ""
+        changes |= {"state": Delivery.State.FAILED, "settled_at": now, "ending": ending}
     else:
         # Not before the receiver asks for, and never faster than our own schedule, which must last for days.
         changes["next_attempt_at"] = now + max(wait, outcome.retry_after or wait)
-    Delivery.objects.pending().filter(pk=outcome.claim.id, generation=outcome.claim.generation).update(**changes)
+    claimed = Delivery.objects.filter(pk=outcome.claim.id, generation=outcome.claim.generation)
+    if not claimed.pending().update(**changes):
+        # Cancelled or dropped meanwhile: nothing is under way any more all the same.
+        claimed.update(claimed_until=None, **last_try(outcome.attempt))
+
+
+def _is_over(outcome: Outcome) -> bool:
+    """An endpoint that says it is gone is not asked a second time."""
+    return outcome.attempt.response_status == GONE
 
 
 def _judge(endpoint: Subscription, outcomes: list[Outcome]) -> None:
-    """Keep the endpoint's numbers and streak, and disable it when it is gone or has done nothing but fail."""
-    good = sorted(outcome.attempt.at for outcome in outcomes if outcome.succeeded)
-    bad = sorted((outcome for outcome in outcomes if not outcome.succeeded), key=lambda outcome: outcome.attempt.at)
+    """Keep the endpoint's numbers and streak, and disable it when it is gone or has done nothing but fail.
+
+    What an owner sends again counts neither for nor against it.
+    """
+    counting = [outcome for outcome in outcomes if not outcome.claim.is_replay]
+    good = sorted(outcome.attempt.at for outcome in counting if outcome.succeeded)
+    bad = sorted((outcome for outcome in counting if not outcome.succeeded), key=lambda outcome: outcome.attempt.at)
+    hold(endpoint.pk, outcomes)
+    if not counting:
+        return
     since, latest = _streak(endpoint, good, bad)
     changes: dict[str, Any] = {
         "succeeded_count": F("succeeded_count") + len(good),
@@ -190,11 +309,11 @@ def _judge(endpoint: Subscription, outcomes: list[Outcome]) -> None:
         "failing_since": since,
     }
     if good:
-        changes |= {"last_success_at": good[-1], "held_until": None}
+        changes["last_success_at"] = good[-1]
+        if not any(outcome.retry_after for outcome in outcomes):
+            changes["held_until"] = None
     if bad:
         changes["last_failure_at"] = bad[-1].attempt.at
-    if asked := max((outcome.retry_after for outcome in bad if outcome.retry_after), default=None):
-        changes["held_until"] = timezone.now() + asked
     Subscription.objects.filter(pk=endpoint.pk).update(**changes)
     if not endpoint.is_active:
         return
@@ -207,28 +326,19 @@ def _judge(endpoint: Subscription, outcomes: list[Outcome]) -> None:
 def _streak(
     endpoint: Subscription, good: list[datetime], bad: list[Outcome]
 ) -> tuple[datetime | None, datetime | None]:
-    """Since when the endpoint has done nothing but fail, and its latest failure of these; a success ends a streak.
-
-    What an owner sends again is outside of the streak.
-    """
-    counting = [
-        outcome.attempt.at
-        for outcome in bad
-        if not outcome.claim.is_replay and not (good and outcome.attempt.at < good[-1])
-    ]
+    """Since when the endpoint has done nothing but fail, and its latest failure of these; a success ends a streak."""
+    counting = [outcome.attempt.at for outcome in bad if not (good and outcome.attempt.at < good[-1])]
     since = None if good else endpoint.failing_since
     return since or (counting[0] if counting else None), counting[-1] if counting else None
 
 
 def _disable(endpoint: Subscription, reason: str, last: Attempt) -> None:
-    """Nothing goes there any more; what waits has failed and can be replayed once the endpoint is enabled again."""
+    """Nothing goes there any more; what waits has failed and can be sent again."""
     now = timezone.now()
     Subscription.objects.filter(pk=endpoint.pk).update(
         status=Subscription.Status.DISABLED, disabled_at=now, disabled_reason=reason, updated_at=now
     )
-    Delivery.objects.pending().filter(subscription=endpoint).update(
-        state=Delivery.State.FAILED, claimed_until=None, settled_at=now
-    )
+    drop(endpoint, now)
     record(
         Actor.system("webhooks"),
         "webhook.disabled",

@@ -10,19 +10,18 @@ from uuid import UUID
 from django.db import models, transaction
 from django.utils import timezone
 
-from core import secrets
 from core.actor import Actor
 from core.errors import Busy, Conflict, Invalid
 from core.ids import prefixed, uuid7
 from dialects import inkbox
 from events.record import record
 from webhooks.catalog import EVENT_TYPES, example_of
-from webhooks.claiming import Claim
+from webhooks.claiming import claim_again, settle_again
 from webhooks.fanout import agent_of, body_of
-from webhooks.models import Attempt, Delivery, Subscription
+from webhooks.models import Attempt, Delivery, DeliveryQuerySet, Subscription
 from webhooks.nudging import nudge
 from webhooks.posting import post
-from webhooks.signing import require_owner, valid_keys
+from webhooks.signing import require_owner
 
 # Whoever asks waits for the endpoint, in a thread of the web server: few at a time, and not for long.
 MOST_AT_A_TIME = 2
@@ -44,16 +43,50 @@ class TooManyAtOnce(Busy):
     """Too many deliveries are being sent by hand just now; repeat in a few seconds."""
 
 
-def replay(actor: Actor, attempt: Attempt) -> Attempt:
-    """Send an attempt's event again now, to the endpoint's present address; the new attempt, however it went.
+class UnderWay(Conflict):
+    """A request for this delivery is under way; look again in a moment."""
 
-    The same event id and bytes, with a fresh request id, timestamp and signature. Outside of the failure streak.
-    A success settles the delivery. Raises `Forbidden`, `NotReplayable`, `TooManyAtOnce`.
-    """
+    code = "under_way"
+
+
+def replay(actor: Actor, attempt: Attempt) -> Attempt:
+    """Send an attempt's event again now, as `resend` does, but only to an active endpoint (contract/inkbox.md 13.4)."""
     delivery = Delivery.objects.select_related("subscription__identity").get(pk=attempt.delivery_id)
     require_owner(actor, delivery.subscription.identity)
-    _require_replayable(delivery)
-    return _send_now(delivery)
+    if not delivery.subscription.is_active:
+        raise NotReplayable("The subscription is not active.")
+    return resend(actor, delivery)
+
+
+def resend(actor: Actor, delivery: Delivery) -> Attempt:
+    """Send a delivery once more now, to the endpoint's present address; the new attempt, however it went.
+
+    The same event id and bytes, with a fresh request id, timestamp and signature. Outside of the endpoint's streak
+    and counters, and to a disabled endpoint too: that proves it works again. A success settles the delivery.
+    Raises `Forbidden`, `NotReplayable`, `UnderWay`, `TooManyAtOnce`.
+    """
+    require_owner(actor, delivery.subscription.identity)
+    if refusal := why_not_again(delivery):
+        raise NotReplayable(refusal)
+    with _place():
+        claims = claim_again([delivery.id])
+        if not claims:
+            raise UnderWay()
+        outcome = asyncio.run(post(claims[0], deadline=DEADLINE))
+        settle_again([outcome])
+    return outcome.attempt
+
+
+def why_not_again(delivery: Delivery) -> str:
+    """Why this delivery cannot be sent again, in a sentence; empty when it can. Needs its subscription and identity."""
+    subscription = delivery.subscription
+    if subscription.status == Subscription.Status.DELETED:
+        return "The subscription was deleted."
+    if delivery.event_type not in subscription.event_types:
+        return "The subscription no longer selects this type of event."
+    if not subscription.identity.is_reachable:
+        return "The identity is paused or disabled."
+    return ""
 
 
 def replay_failed_since(
@@ -72,7 +105,7 @@ def replay_failed_since(
     return replay_selection(actor, rows)
 
 
-def replay_selection(actor: Actor, deliveries: models.QuerySet[Delivery]) -> int:
+def replay_selection(actor: Actor, deliveries: DeliveryQuerySet) -> int:
     """Queue the failed ones among these deliveries again, as `replay_failed_since` does."""
     failed = deliveries.filter(
         state=Delivery.State.FAILED,
@@ -98,44 +131,43 @@ def send_test(actor: Actor, subscription: Subscription, *, event_type: str | Non
     `Invalid` for a type the endpoint does not subscribe to, `NotReplayable`, `TooManyAtOnce`.
     """
     require_owner(actor, subscription.identity)
+    event_type = _type_to_try(subscription, event_type)
+    if not subscription.is_active:
+        raise NotReplayable("The subscription is not active.")
+    return _send_test(subscription, event_type)
+
+
+def try_endpoint(actor: Actor, subscription: Subscription, *, event_type: str | None = None) -> Attempt:
+    """As `send_test`, to a disabled endpoint too: before it is enabled again."""
+    require_owner(actor, subscription.identity)
+    return _send_test(subscription, _type_to_try(subscription, event_type))
+
+
+def _send_test(subscription: Subscription, event_type: str) -> Attempt:
+    with _place():
+        delivery = Delivery.objects.create(
+            organization_id=subscription.organization_id,
+            identity_id=subscription.identity_id,
+            subscription=subscription,
+            kind=Delivery.Kind.TEST,
+            state=Delivery.State.FAILED,
+            event_id=(event_id := uuid7()),
+            event_type=event_type,
+            body=_example_body(subscription, event_type, event_id),
+            settled_at=timezone.now(),
+        )
+        outcome = asyncio.run(post(*claim_again([delivery.id]), deadline=DEADLINE))
+        outcome.attempt.is_replay = False
+        settle_again([outcome])
+        Delivery.objects.filter(pk=delivery.pk).update(replayed_at=None)
+    return outcome.attempt
+
+
+def _type_to_try(subscription: Subscription, event_type: str | None) -> str:
     event_type = event_type or subscription.event_types[0]
     if event_type not in EVENT_TYPES or event_type not in subscription.event_types:
         raise Invalid(f"This subscription does not select {event_type!r}.")
-    if not subscription.is_active:
-        raise NotReplayable("The subscription is not active.")
-    delivery = Delivery.objects.create(
-        organization_id=subscription.organization_id,
-        subscription=subscription,
-        kind=Delivery.Kind.TEST,
-        state=Delivery.State.FAILED,
-        event_id=(event_id := uuid7()),
-        event_type=event_type,
-        body=_example_body(subscription, event_type, event_id),
-        settled_at=timezone.now(),
-    )
-    return _send_now(delivery)
-
-
-def _require_replayable(delivery: Delivery) -> None:
-    subscription = delivery.subscription
-    if not subscription.is_active:
-        raise NotReplayable("The subscription is not active.")
-    if delivery.event_type not in subscription.event_types:
-        raise NotReplayable("The subscription no longer selects this type of event.")
-
-
-def _send_now(delivery: Delivery) -> Attempt:
-    with _place():
-        outcome = asyncio.run(post(_by_hand(delivery), deadline=DEADLINE))
-    attempt = outcome.attempt
-    attempt.is_replay = delivery.kind == Delivery.Kind.EVENT
-    with transaction.atomic():
-        attempt.save(force_insert=True)
-        if attempt.succeeded:
-            Delivery.objects.filter(pk=delivery.pk).exclude(state=Delivery.State.DELIVERED).update(
-                state=Delivery.State.DELIVERED, settled_at=timezone.now(), claimed_until=None
-            )
-    return attempt
+    return event_type
 
 
 @contextlib.contextmanager
@@ -148,50 +180,29 @@ def _place() -> Iterator[None]:
         _places.release()
 
 
-def _by_hand(delivery: Delivery) -> Claim:
-    """What a request needs, without a claim on the queue: another one under way is another attempt."""
-    subscription = delivery.subscription
-    keys = valid_keys([(subscription.identity_id, subscription.organization_id)])
-    return Claim(
-        id=delivery.id,
-        organization_id=delivery.organization_id,
-        identity_id=subscription.identity_id,
-        subscription_id=subscription.id,
-        event_id=delivery.event_id,
-        body=delivery.body,
-        attempts_made=delivery.attempts.count(),
-        is_replay=True,
-        generation=delivery.generation,
-        due_at=timezone.now(),
-        created_at=delivery.created_at,
-        url=subscription.url,
-        auth_token=secrets.unseal(subscription.sealed_auth_token) if subscription.sealed_auth_token else "",
-        dialect=subscription.dialect,
-        failing=False,
-        keys=keys[subscription.identity_id],
-    )
-
-
 def _subscriptions_of(deliveries: models.QuerySet[Delivery]) -> list[Subscription]:
     ids = set(deliveries.values_list("subscription_id", flat=True).distinct())
     return list(Subscription.objects.filter(pk__in=ids).select_related("identity").order_by("id"))
 
 
-def _queue_again(actor: Actor, subscription: Subscription, failed: models.QuerySet[Delivery]) -> int:
+def _queue_again(actor: Actor, subscription: Subscription, failed: DeliveryQuerySet) -> int:
     """In batches, so that no transaction holds thousands of rows; the oldest first, so that order is kept."""
     queued = 0
     while True:
         with transaction.atomic():
             # The endpoint's lock, as everybody takes it before its deliveries.
             Subscription.objects.select_for_update(no_key=True).get(pk=subscription.pk)
-            ids = list(failed.order_by("created_at").values_list("id", flat=True)[:_BATCH])
+            ids = list(failed.idle().order_by("created_at").values_list("id", flat=True)[:_BATCH])
             queued += (
                 Delivery.objects.failed()
+                .idle()
                 .filter(pk__in=ids)
                 .update(
                     state=Delivery.State.PENDING,
+                    ending="",
                     attempts_made=0,
                     is_replay=True,
+                    replayed_at=timezone.now(),
                     next_attempt_at=timezone.now(),
                     claimed_until=None,
                     settled_at=None,

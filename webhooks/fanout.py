@@ -15,6 +15,7 @@ from dialects import inkbox
 from events.models import Event
 from webhooks import context
 from webhooks.catalog import TOLD_AS
+from webhooks.live import tell_pages
 from webhooks.models import Delivery, OrderNumber, Subscription
 
 logger = logging.getLogger(__name__)
@@ -53,6 +54,7 @@ def fan_out(number: int) -> int:
         numbers = _order_numbers(endpoints, event)
         deliveries = [_delivery(event, told_as, identity, endpoint, numbers.get(endpoint.id)) for endpoint in endpoints]
         Delivery.objects.bulk_create(deliveries)
+        tell_pages(deliveries)
     return len(deliveries)
 
 
@@ -139,6 +141,7 @@ def _delivery(
     )
     return Delivery(
         organization_id=endpoint.organization_id,
+        identity_id=endpoint.identity_id,
         subscription=endpoint,
         event_id=event.id,
         event_type=told_as,
@@ -146,6 +149,7 @@ def _delivery(
         order_number=order_number,
         body=body_of(payload),
         state=Delivery.State.PENDING if endpoint.is_active else Delivery.State.FAILED,
+        ending="" if endpoint.is_active else Delivery.Ending.DROPPED,
         settled_at=None if endpoint.is_active else now,
         next_attempt_at=now,
         created_at=now,

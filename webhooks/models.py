@@ -126,9 +126,9 @@ class DeliveryQuerySet(TenantQuerySet["Delivery"]):
     def failed(self) -> Self:
         return self.filter(state=Delivery.State.FAILED)
 
-    def in_flight(self) -> Self:
-        """A request of theirs is under way, or its worker died within the last seconds."""
-        return self.filter(claimed_until__gt=timezone.now())
+    def idle(self) -> Self:
+        """Without a request under way, as far as their claims tell."""
+        return self.filter(Q(claimed_until=None) | Q(claimed_until__lte=timezone.now()))
 
 
 class Delivery(models.Model):

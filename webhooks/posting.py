@@ -8,10 +8,11 @@ from django.utils import timezone
 from core.http import OutboundFailed, OutboundRefused, Response, fetch_async
 from core.ids import prefixed, uuid7
 from dialects import inkbox
+from webhooks import causes
 from webhooks.claiming import Claim, Outcome
 from webhooks.models import Attempt
 from webhooks.schedule import retry_after
-from webhooks.signing import standard_headers
+from webhooks.signing import fingerprint, standard_headers
 
 KEPT_OF_ANSWER = 4096
 
@@ -29,6 +30,7 @@ async def post(claim: Claim, *, deadline: float) -> Outcome:
         number=claim.attempts_made + 1,
         url=claim.url,
         is_replay=claim.is_replay,
+        signed_by=[fingerprint(key) for key in claim.keys],
         at=timezone.now(),
     )
     body = claim.body.encode()
@@ -40,10 +42,12 @@ async def post(claim: Claim, *, deadline: float) -> Outcome:
         response = await fetch_async("POST", claim.url, headers=headers, body=body, deadline=deadline)
     except OutboundRefused as refused:
         attempt.error_detail = refused.message[:300]
+        attempt.cause = causes.of_failure(refused)
         attempt.duration_ms = 0
         return Outcome(claim, attempt)
     except OutboundFailed as failed:
         attempt.error_detail = failed.detail[:300]
+        attempt.cause = causes.of_failure(failed)
         attempt.duration_ms = failed.duration_ms
         return Outcome(claim, attempt)
     return Outcome(claim, attempt, _note(attempt, response))
@@ -64,6 +68,7 @@ def headers_of(claim: Claim, attempt: Attempt, body: bytes) -> dict[str, str]:
 def _note(attempt: Attempt, response: Response) -> timedelta | None:
     """Keep the answer; how long it asks us to stay away, unless it is a success."""
     attempt.response_status = response.status
+    attempt.cause = causes.of_status(response.status)
     attempt.duration_ms = response.duration_ms
     # PostgreSQL keeps no NUL.
     attempt.response_body = response.body[:KEPT_OF_ANSWER].decode("utf-8", "replace").replace("\x00", "\ufffd")

@@ -166,6 +166,9 @@
         }
       }
     },
+    topics(message) {
+      for (const el of elements()) if (el.dataset.live.split(" ").some((topic) => message.topics.includes(topic))) want(el);
+    },
     state: (message) => (listening = message.listening),
     pong(message) {
       clearTimeout(pong);

@@ -112,7 +112,12 @@ def _add_webhooks(identity: Identity) -> None:
     )
     OrderNumber.objects.create(subscription=subscription, conversation_id=uuid7(), last=1)
     delivery = Delivery.objects.create(
-        **whose, subscription=subscription, event_id=uuid7(), event_type="message.received", body="{}"
+        **whose,
+        identity=identity,
+        subscription=subscription,
+        event_id=uuid7(),
+        event_type="message.received",
+        body="{}",
     )
     Attempt.objects.create(
         **whose,
