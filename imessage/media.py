@@ -4,7 +4,8 @@ import hashlib
 import logging
 import tempfile
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import IO
@@ -41,6 +42,7 @@ _FETCHER = Actor.system("media")
 # An upload that no message took is forgotten after so long; what a message holds is kept with it.
 _UPLOADS_KEPT = timedelta(days=30)
 _INBOUND_KEPT = timedelta(days=1)
+_UNFINISHED_KEPT = timedelta(hours=1)
 
 # Seconds between attempts to fetch; providers' links live an hour at least (contract/lines.md, section 4).
 _FETCH_AGAIN = (5, 30, 120, 600, 1800)
@@ -57,29 +59,50 @@ class _Facts:
 
 
 def store_upload(actor: Actor, *, name: str, declared_type: str, chunks: Iterable[bytes]) -> MediaFile:
-    """Keep a file for the actor's organization; its type is found by its content, `declared_type` is not believed.
+    """`upload`, kept at once: committed, and in the storage, when this returns. Outside any transaction."""
+    with upload(actor, name=name, declared_type=declared_type, chunks=chunks) as file:
+        return keep_upload(actor, file)
 
-    A key bound to an identity uploads for that identity alone, others for the whole organization. Committed, and
-    in the storage, when this returns. Raises `NotEnabled` for a bound key whose identity is not enabled, `Forbidden`
-    for viewers, `TooLarge` (413) over 10 MiB and `QuotaReached` (413), `Invalid` (422) for an empty file.
+
+@contextmanager
+def upload(actor: Actor, *, name: str, declared_type: str, chunks: Iterable[bytes]) -> Iterator[MediaFile]:
+    """Put a file into the storage for the actor's organization; what the block does not `keep_upload` goes again.
+
+    Its type is found by its content, `declared_type` is not believed. A key bound to an identity uploads for that
+    identity alone, others for the whole organization. Talks to the storage, so it must begin outside any
+    transaction: the one that keeps the file stands inside. Raises `NotEnabled` for a bound key whose identity is
+    not enabled, `Forbidden` for viewers, `TooLarge` (413) over 10 MiB, `Invalid` (422) for an empty file.
     """
     identity = _uploader(actor)
     with tempfile.SpooledTemporaryFile(max_size=_SPOOLED) as content:
         facts = _measured(chunks, content, limit=UPLOAD_LIMIT)
-        with transaction.atomic():
-            _check_room(_organization_of(actor), facts.size)
-            file = MediaFile.objects.create(
-                organization_id=_organization_of(actor),
-                identity=identity,
-                source=MediaFile.Source.UPLOAD,
-                name=_shown_name(name),
-                path=_random_path(),
-                expires_at=timezone.now() + _UPLOADS_KEPT,
-                size=facts.size,
-                sha256=facts.sha256,
-                content_type=facts.content_type,
-            )
-        return _keep(actor, file, content)
+        # The row first, taking no room yet: should this process die, the bytes are found by it and forgotten.
+        file = MediaFile.objects.create(
+            organization_id=_organization_of(actor),
+            identity=identity,
+            source=MediaFile.Source.UPLOAD,
+            name=_shown_name(name),
+            path=_random_path(),
+            expires_at=timezone.now() + _UNFINISHED_KEPT,
+            sha256=facts.sha256,
+            content_type=facts.content_type,
+        )
+        file.size = facts.size
+        try:
+            file.path = _put(file, content)
+            yield file
+        finally:
+            _take_back(file)
+
+
+def keep_upload(actor: Actor, file: MediaFile) -> MediaFile:
+    """Keep a file of `upload`; raises `QuotaReached` (413)."""
+    with transaction.atomic():
+        _check_room(file.organization_id, file.size)
+        file.expires_at = timezone.now() + _UPLOADS_KEPT
+        file.save(update_fields=["size", "expires_at"])
+        _call_stored(actor, file)
+    return file
 
 
 def media_url(file: MediaFile) -> str:
@@ -142,7 +165,10 @@ def fetch(file_id: UUID) -> MediaFile.State | None:
                 _check_room(file.organization_id, facts.size)
                 file.size, file.sha256, file.content_type = facts.size, facts.sha256, facts.content_type
                 file.save(update_fields=["size", "sha256", "content_type"])
-            return MediaFile.State(_keep(_FETCHER, file, content).state)
+            file.path = _put(file, content)
+            with transaction.atomic():
+                _call_stored(_FETCHER, file)
+            return MediaFile.State.STORED
         except FetchFailed as failed:
             return _failed(file, str(failed), again=failed.again)
         except (Invalid, TooLarge) as refused:
@@ -218,17 +244,24 @@ def _check_room(organization_id: UUID, size: int) -> None:
         raise QuotaReached()
 
 
-def _keep(actor: Actor, file: MediaFile, content: IO[bytes]) -> MediaFile:
-    """Put the bytes into the storage and call the file stored; the room was taken before."""
+def _put(file: MediaFile, content: IO[bytes]) -> str:
+    """Put the bytes into the storage; where they lie, for storages change a name that is taken already."""
     content.seek(0)
-    # Storages may change a name that is taken; a random one of a failed attempt may be.
-    path = storage().save(file.path, File(content))
-    with transaction.atomic():
-        file.path, file.state, file.problem = path, MediaFile.State.STORED, ""
-        file.save(update_fields=["path", "state", "problem"])
-        Part.objects.filter(media=file).update(content_type=file.content_type, size=file.size)
-        _tell(actor, file, "media.stored")
-    return file
+    return str(storage().save(file.path, File(content)))
+
+
+def _call_stored(actor: Actor, file: MediaFile) -> None:
+    """The storage has the bytes and the room was taken; the caller's transaction makes them known."""
+    file.state, file.problem = MediaFile.State.STORED, ""
+    file.save(update_fields=["path", "state", "problem"])
+    Part.objects.filter(media=file).update(content_type=file.content_type, size=file.size)
+    _tell(actor, file, "media.stored")
+
+
+def _take_back(file: MediaFile) -> None:
+    """Unless it was kept: only the row knows, whatever became of the transaction."""
+    if MediaFile.objects.filter(pk=file.pk, state=MediaFile.State.PENDING).delete()[0]:
+        storage().delete(file.path)
 
 
 def _failed(file: MediaFile, problem: str, *, again: bool) -> MediaFile.State:

@@ -10,7 +10,8 @@ from api.auth import actor_of
 from api.idempotency import IDEMPOTENT, Answer, create_once
 from api.inkbox.answers import UploadedMedia, answers
 from core.actor import Actor
-from imessage.media import media_url, store_upload
+from imessage import media
+from imessage.models import MediaFile
 
 router = Router(tags=["Media"])
 
@@ -27,13 +28,16 @@ def upload(request: HttpRequest, file: File[UploadedFile]) -> HttpResponse:
     """Keep a file of at most 10 MiB; its link may stand in `media_urls` of a message."""
     actor = actor_of(request)
     asked = {"name": file.name, "type": file.content_type, "sha256": _sha256(file)}
-    return create_once(request, operation="media.upload", asked=asked, deed=lambda: _stored(actor, file))
+    given = {"name": file.name or "", "declared_type": file.content_type or ""}
+    # The storage may be far away: no transaction is open while it takes the bytes.
+    with media.upload(actor, **given, chunks=file.chunks()) as stored:
+        return create_once(request, operation="media.upload", asked=asked, deed=lambda: _kept(actor, stored))
 
 
-def _stored(actor: Actor, file: UploadedFile) -> Answer:
-    kept = store_upload(actor, name=file.name or "", declared_type=file.content_type or "", chunks=file.chunks())
-    shown = {"media_url": media_url(kept), "content_type": kept.content_type or None, "size": kept.size}
-    return Answer.created(shown, kept.id)
+def _kept(actor: Actor, file: MediaFile) -> Answer:
+    media.keep_upload(actor, file)
+    shown = {"media_url": media.media_url(file), "content_type": file.content_type or None, "size": file.size}
+    return Answer.created(shown, file.id)
 
 
 def _sha256(file: UploadedFile) -> str:
