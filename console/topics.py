@@ -16,6 +16,8 @@ _TOPICS = {
     "media": ("thread:{conversation}",),
     "connection": ("threads", "thread:{conversation}", "identity:{identity}"),
     "reach": ("identity:{identity}", "blocked"),
+    "release": ("threads", "thread:{conversation}", "blocked"),
+    "review": ("blocked",),
     "identity": ("threads", "identity:{identity}"),
 }
 _BLOCKED = {"message.blocked", "tapback.blocked"}

@@ -403,7 +403,8 @@ def webhook_payload(
 ) -> dict[str, Any]:
     """What is posted for an event with frozen `data` about `agent` (`id`, `handle`, `display_name`).
 
-    `sequence`, the order number within the conversation, is ours beside its fields; its clients ignore it.
+    `sequence`, the order number within the conversation, is ours beside its fields; so is `released`, in the event of
+    a text that was blocked when it came: its clients ignore both.
     """
     told = data.get("tapback")
     return {
@@ -411,6 +412,7 @@ def webhook_payload(
         "event_type": WEBHOOK_EVENTS[event_type],
         "timestamp": _milliseconds(at),
         "sequence": order_number,
+        **({"released": dict(released)} if (released := data.get("released")) else {}),
         "data": {
             "message": None if told else _webhook_message(data["message"]),
             "reaction": reaction(told) if told else None,

@@ -4,6 +4,7 @@ from typing import Self
 
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
+from django.db.models import Q
 from django.utils import timezone
 
 from core.actor import Actor, TenantQuerySet
@@ -19,8 +20,9 @@ class Xid8Field(models.BigIntegerField):  # type: ignore[type-arg]
 
 class EventQuerySet(TenantQuerySet["Event"]):
     def visible_to_agent(self, actor: Actor) -> Self:
-        """`message.blocked` and `tapback.blocked` carry what an agent must never see."""
-        return self.filter(identity_id=actor.identity_id).exclude(type__endswith=".blocked")
+        """What is blocked, and what people do about it, an agent must never see."""
+        about_blocked = Q(type__endswith=".blocked") | Q(type__startswith="review.") | Q(type__startswith="release.")
+        return self.filter(identity_id=actor.identity_id).exclude(about_blocked)
 
     def settled(self) -> Self:
         """Events below which nothing can appear any more: for readers that must miss nothing (architecture 10)."""

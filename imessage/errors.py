@@ -91,3 +91,21 @@ class NoSuchPart(Invalid):
     """The message has no such part."""
 
     code = "no_such_part"
+
+
+class NotBlocked(Conflict):
+    """This is not blocked; it reaches the agent already."""
+
+    code = "not_blocked"
+
+
+class ReleaseUnderWay(Conflict):
+    """It is being released in another way already; undo that first."""
+
+    code = "release_under_way"
+
+
+class ReleaseSettled(Conflict):
+    """It is too late to undo: the agent has been told."""
+
+    code = "release_settled"

@@ -10,7 +10,7 @@ from django.utils import timezone
 from procrastinate.contrib.django import app
 
 from core.wake import wake
-from imessage import media
+from imessage import media, releasing
 from imessage.draining import ConversationQueue, RouterQueue, drain, wake_queue, wake_router
 from imessage.models import Conversation, Direction, Message, RouterMessage
 from imessage.receiving import apply_in_order
@@ -54,6 +54,12 @@ def wake_line(line_id: str) -> None:
             wake_router(UUID(line_id), human)
 
 
+@app.task(name="imessage.release")
+def release(conversation_id: str) -> None:
+    """Let through what is to be released in one conversation; `lock` and `queueing_lock` are the conversation."""
+    releasing.settle(UUID(conversation_id))
+
+
 @app.task(name="imessage.fetch_media")
 def fetch_media(file_id: str) -> None:
     """Fetch a file that a human sent; a few at a time, for their bytes are held in memory."""
@@ -80,6 +86,7 @@ def sweep(timestamp: int) -> None:
         owed = _owed().filter(created_at__lt=overdue, line__in=Line.objects.flowing()).values_list("line_id", "human")
         for line_id, human in owed.order_by("line_id", "human").distinct()[:500]:
             wake_router(line_id, human)
+        releasing.wake_overdue()
         waiting = Callback.objects.filter(
             Q(state=Callback.State.WAITING) | Q(state=Callback.State.STORED, received_at__lt=overdue)
         ).order_by("id")

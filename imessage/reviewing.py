@@ -1,0 +1,81 @@
+"""Looking through what was blocked: who has seen it, and what today's rules would say of it."""
+
+from django.db import models, transaction
+from django.db.models import Case, Exists, OuterRef, Q, When
+from django.utils import timezone
+
+from accounts.models import Identity
+from contactrules.models import ContactRule
+from core.actor import Actor, Role
+from events.record import record
+from imessage.errors import NotBlocked
+from imessage.models import Conversation, Message, MessageQuerySet
+
+
+def mark_reviewed(actor: Actor, message: Message) -> bool:
+    """Note that the actor has looked at a blocked message; False when somebody had before, whose mark stays.
+
+    Raises `Forbidden` unless an admin, `NotBlocked`.
+    """
+    actor.require(Role.ADMIN)
+    with transaction.atomic():
+        marked = _mark(message, reviewed_at=timezone.now(), reviewed_by=actor.frozen())
+        if marked:
+            _tell(actor, "review.marked", message)
+    return marked
+
+
+def unmark_reviewed(actor: Actor, message: Message) -> bool:
+    """Put a message back among those that nobody has looked at; False when it is there. Raises as above."""
+    actor.require(Role.ADMIN)
+    with transaction.atomic():
+        unmarked = _mark(message, reviewed_at=None, reviewed_by=None)
+        if unmarked:
+            _tell(actor, "review.unmarked", message)
+    return unmarked
+
+
+def blocked_today() -> Case:
+    """Whether today's rules would block what a row's human writes; for rows of messages or conversations.
+
+    The SQL of `contactrules.rules.verdict` for many rows at once; a test holds the two together.
+    """
+    is_blacklist = Q(identity__imessage_filter_mode=Identity.FilterMode.BLACKLIST)
+    return Case(
+        When(is_blacklist, then=_named(ContactRule.Action.BLOCK)),
+        default=~_named(ContactRule.Action.ALLOW),
+        output_field=models.BooleanField(),
+    )
+
+
+def let_through_today(messages: MessageQuerySet) -> MessageQuerySet:
+    """Blocked messages that today's rules would let through; judged once per conversation, not per message."""
+    threads = Conversation.objects.filter(blocked_total__gt=0).exclude(blocked_today())
+    return messages.blocked().filter(conversation__in=threads.values("pk"))
+
+
+def _named(action: str) -> Exists:
+    """Whether an active rule with this action judges what the row's human sends."""
+    rules = ContactRule.objects.active().covering(ContactRule.Direction.INBOUND)
+    return Exists(rules.filter(identity_id=OuterRef("identity_id"), match_target=OuterRef("human"), action=action))
+
+
+def _mark(message: Message, **mark: object) -> bool:
+    current = Message.objects.select_for_update(no_key=True).get(pk=message.pk)
+    if not current.is_blocked and current.released_at is None:
+        raise NotBlocked()
+    if (current.reviewed_at is None) == (mark["reviewed_at"] is None):
+        return False
+    Message.objects.filter(pk=message.pk).update(**mark)
+    return True
+
+
+def _tell(actor: Actor, type: str, message: Message) -> None:
+    record(
+        actor,
+        type,
+        organization_id=message.organization_id,
+        identity_id=message.identity_id,
+        conversation_id=message.conversation_id,
+        subject_id=message.id,
+    )
