@@ -1,12 +1,14 @@
 """People: how they come in, and as whom they act."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
+from django.contrib.sessions.models import Session
 from django.db import IntegrityError, transaction
 from django.http import HttpRequest
+from django.utils import timezone
 
 from accounts.models import Membership, Organization, User
 from core.actor import Actor, Role
@@ -77,3 +79,21 @@ def actor_of(user: User) -> Actor:
         label=user.email,
         organization_id=membership.organization_id,
     )
+
+
+# What a person's rights rest on: organization, role, whether an operator, and the hash of the password.
+Standing = tuple[Any, ...]
+
+
+def standings(sessions: Mapping[str, str]) -> dict[str, Standing]:
+    """For each session key that still stands, what its person's rights rest on; `sessions` maps keys to user ids.
+
+    Left out are sessions that ended or expired, and people who are no longer active. Two questions, however many.
+    """
+    people: dict[str, Standing] = {}
+    rows = User.objects.filter(pk__in=set(sessions.values()), is_active=True).order_by("memberships__created_at")
+    facts = ("memberships__organization_id", "memberships__role", "is_superuser", "password")
+    for pk, *standing in rows.values_list("pk", *facts):
+        people.setdefault(str(pk), tuple(standing))
+    keys = Session.objects.filter(pk__in=list(sessions), expire_date__gt=timezone.now()).values_list("pk", flat=True)
+    return {key: people[sessions[key]] for key in keys if sessions[key] in people}

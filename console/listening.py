@@ -18,7 +18,7 @@ from asgiref.sync import sync_to_async
 from channels.layers import get_channel_layer
 from django.db import close_old_connections, connection, connections
 
-from console.topics import EVERYONE, OPERATORS, organization_group, told, user_group
+from console.topics import EVERYONE, OPERATORS, gathered, organization_group, told
 from events import feed
 from events.feed import MARGIN, FeedItem
 
@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 POLL_EVERY = 2.0
 # The pause after reading, in which further notifications gather.
 BREATH = 0.02
+# Signals of one organization within this time (seconds) are told as one.
+SIGNALS_EVERY = 0.25
 FIRST_WAIT = 0.2
 LONGEST_WAIT = 5.0
 # More missed events than this are not told one by one: every region re-fetches once.
@@ -45,7 +47,9 @@ class Listener:
         self._has_begun = False
         self._seen: OrderedDict[int, None] = OrderedDict()
         self._recent: deque[tuple[float, FeedItem]] = deque(maxlen=2 * REPLAY_LIMIT)
+        self._signalled: defaultdict[str, dict[str, None]] = defaultdict(dict)
         self._task: asyncio.Task[None] | None = None
+        self._teller: asyncio.Task[None] | None = None
         self._reader: ThreadPoolExecutor | None = None
 
     def start(self) -> None:
@@ -55,14 +59,15 @@ class Listener:
 
     async def stop(self) -> None:
         """End the task and close its connections."""
-        if self._task:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        for task in (self._task, self._teller):
+            if task:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
         if self._reader:
             await self._read(connections.close_all)
             self._reader.shutdown()
-        self._task = self._reader = None
+        self._task = self._teller = self._reader = None
         self.listening = False
 
     def recent(self) -> list[FeedItem]:
@@ -153,11 +158,24 @@ class Listener:
             await _send(organization_group(str(signal.get("organization_id"))), told_of)
         elif signal.get("kind") == "topics":
             # What changes too often to be an event; told by its topics alone.
-            changed = {"type": "feed.topics", "topics": signal.get("topics", [])}
-            await _send(OPERATORS, changed)
-            await _send(organization_group(str(signal.get("organization_id"))), changed)
-        elif signal.get("kind") == "rights":
-            await _send(user_group(str(signal.get("user_id"))), {"type": "rights.changed"})
+            self._signalled[str(signal.get("organization_id"))].update(dict.fromkeys(signal.get("topics", [])))
+            if self._teller is None or self._teller.done():
+                self._teller = asyncio.create_task(self._tell_signals_soon())
+
+    async def _tell_signals_soon(self) -> None:
+        """Thousands of deliveries in a second are a few words to a page."""
+        while self._signalled:
+            await asyncio.sleep(SIGNALS_EVERY)
+            signalled, self._signalled = self._signalled, defaultdict(dict)
+            everything = [topic for topics in signalled.values() for topic in topics]
+            try:
+                await _send(OPERATORS, {"type": "feed.topics", "topics": gathered(everything)})
+                for organization_id, topics in signalled.items():
+                    await _send(
+                        organization_group(organization_id), {"type": "feed.topics", "topics": gathered(topics)}
+                    )
+            except Exception as lost:  # noqa: BLE001 - whatever a channel layer raises; pages ask anew on reconnecting
+                logger.warning("Could not tell the sockets of signals: %s", type(lost).__name__)
 
     async def _say_whether_listening(self, listening: bool) -> None:
         if self.listening == listening:

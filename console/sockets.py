@@ -1,7 +1,5 @@
 """The socket of an open page: who may hear what, and what was missed. It carries numbers and topics, never text."""
 
-import asyncio
-import contextlib
 import logging
 from typing import Any
 
@@ -13,9 +11,10 @@ from django.db import DatabaseError
 from django.http import HttpRequest
 from django.utils.module_loading import import_string
 
-from accounts.members import actor_of
+from accounts.members import Standing, actor_of, standings
 from console.listening import REPLAY_LIMIT, listener
-from console.topics import EVERYONE, group_of, told, user_group
+from console.sessions import watch
+from console.topics import EVERYONE, group_of, told
 from core.actor import Actor, Role
 from core.errors import Forbidden
 from events import feed
@@ -25,10 +24,6 @@ logger = logging.getLogger(__name__)
 
 SESSION_ENDED = 4401
 RIGHTS_CHANGED = 4403
-# A socket outlives the request that opened it, so its rights are asked for again this often (seconds).
-RECHECK_EVERY = 60
-# From the word that somebody signs out to the moment their session must be gone (seconds).
-SETTLED_AFTER = 0.5
 # Numbers remembered per socket: with a shared channel layer each web process tells it the same events.
 REMEMBERED = 2 * (REPLAY_LIMIT + MARGIN)
 
@@ -37,15 +32,17 @@ class ConsoleSocket(AsyncJsonWebsocketConsumer):  # type: ignore[misc]  # channe
     """Says `ready`, `events`, `topics`, `reset`, `typing`, `state`, `pong`; hears `hello` and `ping`."""
 
     actor: Actor
+    session_key: str
     user_id: str
+    standing: Standing | None
 
     async def connect(self) -> None:
         self._seen: dict[int, None] = {}
-        self._recheck: asyncio.Task[None] | None = None
-        self._look_again = asyncio.Event()
+        self._is_ready = False
+        self.session_key = self.scope["session"].session_key or ""
         await self.accept()
         try:
-            actor, user_id = await self._who()
+            actor, self.user_id, self.standing = await self._who()
         except Forbidden:
             await self.close(RIGHTS_CHANGED)
             return
@@ -55,21 +52,22 @@ class ConsoleSocket(AsyncJsonWebsocketConsumer):  # type: ignore[misc]  # channe
         if actor is None:
             await self.close(SESSION_ENDED)
             return
-        self.actor, self.user_id = actor, user_id
+        self.actor = actor
         for group in self._groups():
             await self.channel_layer.group_add(group, self.channel_name)
-        self._recheck = asyncio.create_task(self._recheck_for_ever())
+        self._is_ready = True
+        watch.add(self)
         await self.send_json({"type": "ready", "listening": listener.listening})
 
     async def disconnect(self, code: int) -> None:
-        if self._recheck:
-            self._recheck.cancel()
+        if self._is_ready:
+            watch.discard(self)
             for group in self._groups():
                 await self.channel_layer.group_discard(group, self.channel_name)
 
     async def receive_json(self, content: Any, **kwargs: Any) -> None:
         kind = content.get("type") if isinstance(content, dict) else None
-        if self._recheck is None:
+        if not self._is_ready:
             return
         if kind == "hello":
             await self._catch_up(_number(content.get("last")), fresh=bool(content.get("fresh")))
@@ -91,8 +89,6 @@ class ConsoleSocket(AsyncJsonWebsocketConsumer):  # type: ignore[misc]  # channe
         if events:
             self._remember(event["number"] for event in events)
             await self.send_json({"type": "events", "events": events, "last": message["last"]})
-        if any(event["type"].startswith("member.") for event in events):
-            self._look_again.set()
 
     async def feed_reset(self, message: dict[str, Any]) -> None:
         await self.send_json({"type": "reset", "last": message["last"]})
@@ -105,10 +101,6 @@ class ConsoleSocket(AsyncJsonWebsocketConsumer):  # type: ignore[misc]  # channe
 
     async def feed_state(self, message: dict[str, Any]) -> None:
         await self.send_json({"type": "state", "listening": message["listening"]})
-
-    async def rights_changed(self, message: dict[str, Any]) -> None:
-        # The word comes before the session is gone from the table: look when it must be.
-        asyncio.get_running_loop().call_later(SETTLED_AFTER, self._look_again.set)
 
     # What was missed
 
@@ -140,39 +132,35 @@ class ConsoleSocket(AsyncJsonWebsocketConsumer):  # type: ignore[misc]  # channe
     # Rights
 
     def _groups(self) -> list[str]:
-        return [EVERYONE, group_of(self.actor), user_group(self.user_id)]
+        return [EVERYONE, group_of(self.actor)]
 
-    async def _recheck_for_ever(self) -> None:
-        while True:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._look_again.wait(), RECHECK_EVERY)
-            self._look_again.clear()
-            await self._check_rights()
-
-    async def _check_rights(self) -> None:
+    async def judge(self) -> None:
         """Close when the session has ended or the person acts as somebody else now."""
-        with contextlib.suppress(DatabaseError):  # asked again soon; a database that is away closes nothing
-            try:
-                actor, _ = await self._who()
-            except Forbidden:
-                await self.close(RIGHTS_CHANGED)
-                return
-            if actor is None:
-                await self.close(SESSION_ENDED)
-            elif (actor.role, actor.organization_id) != (self.actor.role, self.actor.organization_id):
-                await self.close(RIGHTS_CHANGED)
+        try:
+            actor, _, self.standing = await self._who()
+        except Forbidden:
+            await self.close(RIGHTS_CHANGED)
+            return
+        if actor is None:
+            await self.close(SESSION_ENDED)
+        elif (actor.role, actor.organization_id) != (self.actor.role, self.actor.organization_id):
+            await self.close(RIGHTS_CHANGED)
 
-    async def _who(self) -> tuple[Actor | None, str]:
-        who: tuple[Actor | None, str] = await database_sync_to_async(_signed_in)(self.scope["session"].session_key)
+    async def _who(self) -> tuple[Actor | None, str, Standing | None]:
+        who: tuple[Actor | None, str, Standing | None] = await database_sync_to_async(_signed_in)(self.session_key)
         return who
 
 
-def _signed_in(session_key: str | None) -> tuple[Actor | None, str]:
+def _signed_in(session_key: str) -> tuple[Actor | None, str, Standing | None]:
     """As whom the session acts now, read afresh: the scope keeps the session as it was when the socket opened."""
     request = HttpRequest()
     request.session = import_string(f"{settings.SESSION_ENGINE}.SessionStore")(session_key)
     user = get_user(request)
-    return (actor_of(user), str(user.pk)) if user.is_authenticated and user.is_active else (None, "")
+    if not user.is_authenticated or not user.is_active:
+        return None, "", None
+    # Read before the rights themselves: a change between the two is seen at the next look.
+    standing = standings({session_key: str(user.pk)}).get(session_key)
+    return actor_of(user), str(user.pk), standing
 
 
 def _missed(last: int) -> tuple[list[FeedItem], int]:

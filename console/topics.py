@@ -1,5 +1,10 @@
-"""In which words a page hears that something changed: topics, never text, and the groups they are sent to."""
+"""In which words a page hears that something changed: topics, never text, and the groups they are sent to.
 
+One table says which topics an event has; a new family of events is one line. What changes too often to be an event is
+told by its topics alone (`events.feed.publish_topics`).
+"""
+
+from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
@@ -9,26 +14,32 @@ from events.feed import FeedItem
 EVERYONE = "console.everyone"
 OPERATORS = "console.operators"
 
-# What each family of events may change on a page; `{conversation}` and `{identity}` are filled in per event.
+# By the first word of an event's type; `{subject}` is the row it is about.
 _TOPICS = {
     "message": ("threads", "thread:{conversation}"),
     "tapback": ("thread:{conversation}",),
     "media": ("thread:{conversation}",),
-    "connection": ("threads", "thread:{conversation}", "identity:{identity}"),
-    "reach": ("identity:{identity}", "blocked"),
-    "release": ("threads", "thread:{conversation}", "blocked"),
-    "review": ("blocked",),
-    "identity": ("threads", "identity:{identity}"),
+    "connection": ("threads", "thread:{conversation}", "identity:{identity}", "identities"),
+    "reach": ("identity:{identity}", "identities", "blocked", "rules", "rule:{subject}"),
+    "identity": ("threads", "identity:{identity}", "identities"),
+    "review": ("blocked", "thread:{conversation}"),
+    "release": ("blocked", "threads", "thread:{conversation}", "release:{subject}"),
+    "rehearsal": ("rehearsals", "rehearsal:{subject}", "identity:{identity}"),
+    "shadow": ("shadows", "shadow:{subject}", "identity:{identity}"),
+    "webhook": ("webhooks", "webhook:{subject}", "identity:{identity}", "deliveries"),
+    "job": ("jobs", "job:{subject}"),
+    "api_key": ("keys", "identity:{identity}"),
+    "member": ("members",),
+    "line": ("lines", "line:{subject}"),
 }
 _BLOCKED = {"message.blocked", "tapback.blocked"}
+
+# Beyond so many topics at once a page hears of the family (`webhook:*`) instead of each of its members.
+MOST_TOPICS = 100
 
 
 def organization_group(organization_id: UUID | str) -> str:
     return f"console.organization.{organization_id}"
-
-
-def user_group(user_id: UUID | str) -> str:
-    return f"console.user.{user_id}"
 
 
 def group_of(actor: Actor) -> str:
@@ -38,13 +49,21 @@ def group_of(actor: Actor) -> str:
 
 def topics_of(item: FeedItem) -> list[str]:
     """The topics of an event; regions of a page name those that they show."""
-    names = _TOPICS.get(item.type.split(".")[0], ())
+    names = {"conversation": item.conversation_id, "identity": item.identity_id, "subject": item.subject_id or None}
     topics = [
-        name.format(conversation=item.conversation_id, identity=item.identity_id)
-        for name in names
-        if not (item.conversation_id is None and "{conversation}" in name)
+        name.format_map(names)
+        for name in _TOPICS.get(item.type.split(".")[0], ())
+        if not any(value is None and f"{{{key}}}" in name for key, value in names.items())
     ]
     return [*topics, "blocked"] if item.type in _BLOCKED and "blocked" not in topics else topics
+
+
+def gathered(topics: Iterable[str]) -> list[str]:
+    """Topics without repetition; of a crowd the families in place of their members."""
+    each = dict.fromkeys(topics)
+    if len(each) > MOST_TOPICS:
+        each = dict.fromkeys(f"{topic.split(':')[0]}:*" if ":" in topic else topic for topic in each)
+    return list(each)
 
 
 def told(item: FeedItem) -> dict[str, Any]:

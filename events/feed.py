@@ -31,6 +31,7 @@ class FeedItem:
     organization_id: UUID | None
     identity_id: UUID | None
     conversation_id: UUID | None
+    subject_id: str = ""
 
 
 def publish_after_commit(number: int) -> None:
@@ -39,7 +40,10 @@ def publish_after_commit(number: int) -> None:
 
 
 def publish_signal(signal: dict[str, Any]) -> None:
-    """Send something that is shown and never stored (a typing bubble) to every web process, now."""
+    """Send something that is shown and never stored to every web process, now: a typing bubble, progress of a job.
+
+    What the kinds are and which pages hear them: `console/topics.py`.
+    """
     _notify({"signal": signal})
 
 
@@ -74,6 +78,6 @@ def items_since(number: int, *, limit: int = 500) -> list[FeedItem]:
     rows = (
         Event.objects.filter(number__gt=number - MARGIN)
         .order_by("number")
-        .values_list("number", "type", "organization_id", "identity_id", "conversation_id")
+        .values_list("number", "type", "organization_id", "identity_id", "conversation_id", "subject_id")
     )
     return [FeedItem(*row) for row in rows[: limit + MARGIN]]

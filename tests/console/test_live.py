@@ -10,8 +10,11 @@ from asgiref.sync import async_to_sync, sync_to_async
 from channels.auth import AuthMiddlewareStack
 from channels.routing import URLRouter
 from django.conf import settings
+from django.contrib.auth.hashers import make_password
+from django.contrib.sessions.models import Session
 from django.db import connection, transaction
 from django.test import Client
+from django.utils import timezone
 
 from accounts.models import Membership, Organization, User
 from console import live, sockets
@@ -189,18 +192,60 @@ def test_signing_out_closes_the_socket(alice: User) -> None:
     async_to_sync(story)()
 
 
-def test_a_changed_role_closes_the_socket(alice: User, organization: Organization) -> None:
+ENDS = {
+    "signed out everywhere": (lambda: Session.objects.all().delete(), sockets.SESSION_ENDED),
+    "session expired": (lambda: Session.objects.update(expire_date=timezone.now()), sockets.SESSION_ENDED),
+    "password changed": (lambda: _alice().update(password=make_password("another")), sockets.SESSION_ENDED),
+    "switched off": (lambda: _alice().update(is_active=False), sockets.SESSION_ENDED),
+    "no longer a member": (lambda: Membership.objects.all().delete(), sockets.RIGHTS_CHANGED),
+    "a viewer now": (lambda: Membership.objects.update(role="viewer"), sockets.RIGHTS_CHANGED),
+    "an operator now": (lambda: _alice().update(is_superuser=True), sockets.RIGHTS_CHANGED),
+}
+
+
+@pytest.mark.parametrize("how", ENDS)
+def test_a_lost_right_closes_the_socket_within_two_seconds(how: str, alice: User) -> None:
+    """Acceptance 3: by whatever hand it ends, and whether or not anybody tells of it."""
+    end, code = ENDS[how]
     client = signed_in(alice)
 
     async def story() -> None:
-        async with listening():
-            socket = socket_of(client)
-            await socket.connect()
-            await socket.receive_json_from()
-            await sync_to_async(Membership.objects.update)(role="viewer")
-            await sync_to_async(happen)(organization, "member.added")
-            await socket.receive_json_from(within=8)
-            assert (await socket.receive_output(timeout=4))["code"] == sockets.RIGHTS_CHANGED
+        socket = socket_of(client)
+        await socket.connect()
+        await socket.receive_json_from()
+        await sync_to_async(end)()
+        assert (await socket.receive_output(timeout=2))["code"] == code
+
+    async_to_sync(story)()
+
+
+def test_a_socket_whose_rights_stand_stays_open(alice: User) -> None:
+    client = signed_in(alice)
+
+    async def story() -> None:
+        async with connected(client) as socket:
+            assert await socket.receive_nothing(2.5)
+
+    async_to_sync(story)()
+
+
+def test_signals_are_told_in_a_few_words(alice: User, charlie: User, organization: Organization) -> None:
+    clients = signed_in(alice), signed_in(charlie)
+
+    def storm() -> None:
+        for number in range(300):
+            feed.publish_topics(organization.id, ["deliveries", "webhook:w", f"delivery:{number}"])
+
+    async def story() -> None:
+        async with listening(), connected(clients[0]) as hers, connected(clients[1]) as his:
+            await sync_to_async(storm)()
+            told, topics = 0, set()
+            while not await hers.receive_nothing(1):
+                told += 1
+                topics |= set((await hers.receive_json_from())["topics"])
+            assert told <= 10
+            assert {"deliveries", "webhook:w"} <= topics or {"deliveries", "webhook:*"} <= topics
+            assert await his.receive_nothing(0.1)
 
     async_to_sync(story)()
 
@@ -262,3 +307,7 @@ def _kill_listeners() -> None:
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE application_name = 'cordboard live' AND datname = current_database()"
         )
+
+
+def _alice() -> Any:
+    return User.objects.filter(email="alice@example.com")
