@@ -7,6 +7,7 @@ from datetime import date, datetime
 from uuid import UUID
 
 from django.db.models import Prefetch, QuerySet
+from django.urls import reverse
 
 from contactrules.models import ContactRule
 from core.actor import Actor
@@ -22,6 +23,16 @@ _STATES |= {"claimed": "Taken up by a worker", "unknown": "Outcome unknown, bein
 _STATES |= {"declined": "Not sent", "error": "Not delivered"}
 GLYPHS = {"love": "❤️", "like": "👍", "dislike": "👎", "laugh": "😂", "emphasize": "‼️", "question": "❓"}
 _STYLES = {"shooting_star": "a shooting star", "invisible": "invisible ink"}
+
+
+# A link to a message opens its thread with so many before it.
+BEFORE = 10
+
+
+def place_of(message: Message) -> str:
+    """The address of a message in its thread, in its context."""
+    thread = reverse("console:thread", args=[message.conversation_id])
+    return f"{thread}?start={max(1, message.position - BEFORE)}#m-{message.id}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +231,7 @@ def _bubble(message: Message, rules: dict[UUID, ContactRule]) -> Bubble:
         message=message,
         media=[part for part in message.parts.all() if part.kind == Part.Kind.MEDIA],
         reactions=[_reaction(tapback) for tapback in message.tapbacks.all()],
-        steps=_steps(message),
+        steps=steps_of(message),
         status=_status(message),
         failure=_failure(message),
         style=_STYLES.get(message.send_style, message.send_style),
@@ -248,7 +259,8 @@ def _failure(message: Message) -> str:
     return message.error_message or message.error_reason or "The message could not be delivered."
 
 
-def _steps(message: Message) -> list[Step]:
+def steps_of(message: Message) -> list[Step]:
+    """The message's way so far, in words, oldest first."""
     steps = sorted(message.delivery_steps.all(), key=lambda step: (step.at, step.pk))
     told = [Step(_STATES.get(step.state, step.state), step.detail, step.at) for step in steps]
     if not message.is_outbound:

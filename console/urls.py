@@ -3,7 +3,7 @@
 from django.urls import path
 from django.views.generic import RedirectView
 
-from console.views import blocked, phone, rules, theme, threads
+from console.views import blocked, phone, rules, search, theme, threads, trace
 
 app_name = "console"
 urlpatterns = [
@@ -19,6 +19,9 @@ urlpatterns = [
     path("console/threads/<uuid:pk>/allow/", rules.allow_number, name="allow"),
     path("console/threads/<uuid:pk>/rules/<uuid:rule_pk>/remove/", rules.remove_rule, name="remove_rule"),
     path("console/blocked/", blocked.show_blocked, name="blocked"),
+    path("console/search/", search.show_search, name="search"),
+    path("console/trace/", trace.open_trace, name="open_trace"),
+    path("console/trace/<str:any_id>/", trace.show_trace, name="trace"),
     path("console/phone/", phone.show_phones, name="phones"),
     path("console/phone/<str:number>/", phone.show_phone, name="phone"),
     path("console/phone/<str:number>/screen/", phone.show_screen, name="phone_screen"),

@@ -40,3 +40,8 @@ def pretty(number: str) -> str:
     except phonenumbers.NumberParseException:
         return number
     return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.INTERNATIONAL)
+
+
+def digits_of(text: str) -> str:
+    """The ASCII digits of a number in any notation: what two notations of one number have in common."""
+    return "".join(char for char in text if char.isascii() and char.isdigit())

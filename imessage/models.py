@@ -3,8 +3,10 @@
 from datetime import datetime
 from typing import ClassVar, Self
 
+from django.contrib.postgres.indexes import GinIndex, OpClass
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Upper
 from django.utils import timezone
 
 from accounts.models import Identity, Organization
@@ -358,6 +360,10 @@ class Message(models.Model):
             ),
         ]
         indexes = [
+            # What a text holds is found by groups of three letters, in any language.
+            GinIndex(OpClass(Upper("text"), name="gin_trgm_ops"), name="message_text"),
+            # Operators see every organization at once.
+            models.Index(fields=["-created_at", "-id"], name="message_newest"),
             models.Index(fields=["organization", "-created_at", "-id"], name="message_org_newest"),
             models.Index(fields=["identity", "-created_at", "-id"], name="message_identity_newest"),
             models.Index(

@@ -131,7 +131,7 @@ def _apply_report(callback: Callback, report: Report) -> None:
         raise Unrouted(f"No line of this account has the address {report.line[:50]!r}.")
     match report:
         case TextArrived():
-            _receive_text(line, report, late=callback.late)
+            _receive_text(line, report, callback)
         case TapbackArrived():
             _receive_tapback(line, report)
         case StatusChanged():
@@ -142,7 +142,7 @@ def _apply_report(callback: Callback, report: Report) -> None:
             _receive_typing(line, report)
 
 
-def _receive_text(line: Line, report: TextArrived, *, late: bool) -> None:
+def _receive_text(line: Line, report: TextArrived, callback: Callback) -> None:
     if line.kind == Line.Kind.ROUTER:
         connecting.hear(line, human=report.human, text=report.text, handle=report.handle)
         return
@@ -168,7 +168,7 @@ def _receive_text(line: Line, report: TextArrived, *, late: bool) -> None:
         filter_mode=given.mode,
         provider_handle=report.handle,
         provider_at=report.at,
-        is_late=late,
+        is_late=callback.late,
         created_at=now,
         updated_at=now,
     )
@@ -188,7 +188,11 @@ def _receive_text(line: Line, report: TextArrived, *, late: bool) -> None:
         identity_id=identity.id,
         conversation_id=conversation.id,
         subject_id=message.id,
-        data={"message": message_shape(message), "identity_reachable": identity.is_reachable},
+        data={
+            "message": message_shape(message),
+            "identity_reachable": identity.is_reachable,
+            "callback_id": callback.id,
+        },
     )
 
 

@@ -30,6 +30,7 @@ DOORLESS = {
     "Route": "the phone page of development, operators only",
     "RouterMessage": "operators only; belongs to no tenant",
     "Callback": "operators only; belongs to no tenant",
+    "Dispatch": "operators only, of a message that is visible already",
     "Tapback": "prefetched onto messages that are visible already",
 }
 

@@ -1,6 +1,6 @@
 """How numbers, times and icons look in the console's templates."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django import template
 from django.templatetags.static import static
@@ -56,6 +56,19 @@ def clock(moment: datetime) -> SafeString:
 def moment(moment: datetime) -> SafeString:
     """Day and time in UTC, to the second."""
     return format_html('<time datetime="{}">{}</time>', moment.isoformat(), f"{moment:%d %b %Y, %H:%M:%S} UTC")
+
+
+@register.filter
+def lasted(took: timedelta) -> str:
+    """How long something took, with the digits that matter."""
+    seconds = took.total_seconds()
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < _MINUTE:
+        return f"{seconds:.1f} s"
+    if seconds < _HOUR:
+        return f"{int(seconds // _MINUTE)} min {int(seconds % _MINUTE)} s"
+    return f"{int(seconds // _HOUR)} h {int(seconds % _HOUR // _MINUTE)} min"
 
 
 def _exact(moment: datetime) -> str:
