@@ -1,6 +1,6 @@
 """Who may reach whom: the rules of each identity, every change of them, and every verdict they gave."""
 
-from typing import Self
+from typing import Any, Self
 
 from django.db import models
 from django.db.models import Q
@@ -91,12 +91,14 @@ class RuleRevision(models.Model):
     )
     actor = models.JSONField()
     reason = models.CharField(max_length=500, blank=True)
+    rehearsal_id = models.UUIDField(null=True, help_text="The rehearsal that was applied by it.")
     at = models.DateTimeField(default=timezone.now)
 
     objects = TenantQuerySet.as_manager()
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["identity", "number"], name="revision_number")]
+        indexes = [models.Index(fields=["rule_id", "-id"], name="revision_rule", condition=Q(rule_id__isnull=False))]
 
     def __str__(self) -> str:
         return f"{self.identity_id} r{self.number} {self.change}"
@@ -140,7 +142,165 @@ class Decision(models.Model):
         indexes = [
             models.Index(fields=["organization_id", "identity_id", "-at"], name="decision_identity_at"),
             models.Index(fields=["message_id"], name="decision_message", condition=Q(message_id__isnull=False)),
+            models.Index(fields=["rule_id", "-at"], name="decision_rule_at", condition=Q(rule_id__isnull=False)),
         ]
 
     def __str__(self) -> str:
         return f"{self.direction} {self.human}: {'allowed' if self.allowed else 'blocked'}"
+
+
+class UntoldQuerySet(TenantQuerySet[Any]):
+    """Of operators alone: what a draft would block is never heard of by an agent."""
+
+    def visible_to_agent(self, actor: Actor) -> Self:
+        return self.none()
+
+
+class Rehearsal(models.Model):
+    """What a draft would have changed: the whole set of rules judged twice over the decisions of a period."""
+
+    class State(models.TextChoices):
+        WAITING = "waiting"  # at creation, until somebody runs it
+        RUNNING = "running"  # by `rehearsal.run`, or the job of a long one
+        DONE = "done"  # by `rehearsal.run`
+        FAILED = "failed"  # by the job, when it could not be run to the end
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="rehearsals")
+    identity = models.ForeignKey(
+        Identity, null=True, blank=True, on_delete=models.CASCADE, related_name="rehearsals", help_text="Empty: all."
+    )
+    draft = models.JSONField(help_text="See contactrules/reach.py.")
+    since = models.DateTimeField()
+    until = models.DateTimeField()
+    state = models.CharField(max_length=7, choices=State, default=State.WAITING)
+    read = models.PositiveIntegerField(default=0, help_text="Decisions judged so far.")
+    total = models.PositiveIntegerField(default=0, help_text="Decisions of the period.")
+    counts = models.JSONField(default=dict)
+    covered_from = models.DateTimeField(null=True, help_text="The first decision that is kept of the whole history.")
+    revisions = models.JSONField(default=dict, help_text="Each identity's revision that was judged, by its id.")
+    created_by = models.JSONField()
+    created_at = models.DateTimeField(default=timezone.now)
+    finished_at = models.DateTimeField(null=True)
+    applied_by = models.JSONField(null=True)
+    applied_at = models.DateTimeField(null=True)
+    discarded_at = models.DateTimeField(null=True)
+
+    objects = UntoldQuerySet.as_manager()
+
+    class Meta:
+        indexes = [models.Index(fields=["organization", "-created_at", "-id"], name="rehearsal_org_newest")]
+
+    def __str__(self) -> str:
+        return f"rehearsal of {self.created_at:%Y-%m-%d %H:%M}"
+
+    @property
+    def is_done(self) -> bool:
+        return self.state == self.State.DONE
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it may still be applied, turned into a shadow or discarded."""
+        return self.is_done and self.applied_at is None and self.discarded_at is None
+
+
+class RehearsalPerson(models.Model):
+    """One human whose messages, sends or thread a rehearsed draft would change; the most affected are kept."""
+
+    id = models.BigAutoField(primary_key=True)
+    organization_id = models.UUIDField()
+    rehearsal = models.ForeignKey(Rehearsal, on_delete=models.CASCADE, related_name="people")
+    rank = models.PositiveIntegerField(help_text="1 is who would be changed most.")
+    identity = models.ForeignKey(Identity, on_delete=models.CASCADE, related_name="+")
+    human = models.CharField(max_length=100)
+    loses = models.BooleanField(help_text="Whether anything would be blocked that is not today.")
+    gains = models.BooleanField(help_text="Whether anything would pass that does not today.")
+    messages = models.PositiveIntegerField(default=0, help_text="The human's messages whose verdict changes.")
+    sends = models.PositiveIntegerField(default=0, help_text="The agent's sends whose verdict changes.")
+    connects = models.PositiveIntegerField(default=0, help_text="Attempts to connect whose verdict changes.")
+    tapbacks = models.PositiveIntegerField(default=0, help_text="The human's tapbacks whose verdict changes.")
+    has_live_thread = models.BooleanField(default=False)
+    last_at = models.DateTimeField(null=True, help_text="The last decision about them in the period.")
+
+    objects = UntoldQuerySet.as_manager()
+
+    class Meta:
+        verbose_name_plural = "rehearsal people"
+        constraints = [models.UniqueConstraint(fields=["rehearsal", "rank"], name="rehearsal_rank")]
+
+    def __str__(self) -> str:
+        return f"{self.human} in {self.rehearsal_id}"
+
+
+class Shadow(models.Model):
+    """A draft that is judged beside the real rules for some days, and changes nothing."""
+
+    class State(models.TextChoices):
+        RUNNING = "running"  # at creation
+        ENDED = "ended"  # by the periodic job, when its time is over
+        PROMOTED = "promoted"  # by an admin, who put the draft in force
+        STOPPED = "stopped"  # by an admin, before its time
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="shadows")
+    identity = models.ForeignKey(Identity, on_delete=models.CASCADE, related_name="shadows")
+    draft = models.JSONField(help_text="See contactrules/reach.py.")
+    state = models.CharField(max_length=8, choices=State, default=State.RUNNING)
+    reason = models.CharField(max_length=500, blank=True)
+    rehearsal = models.ForeignKey(Rehearsal, null=True, blank=True, on_delete=models.SET_NULL, related_name="shadows")
+    started_at = models.DateTimeField(default=timezone.now)
+    ends_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True)
+    judged_to = models.DateTimeField(help_text="Decisions up to here have their second verdict.")
+    created_by = models.JSONField()
+    ended_by = models.JSONField(null=True)
+
+    objects = UntoldQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["identity"], condition=Q(state="running"), name="shadow_one_running")
+        ]
+        indexes = [models.Index(fields=["organization", "-started_at", "-id"], name="shadow_org_newest")]
+
+    def __str__(self) -> str:
+        return f"shadow on {self.identity_id}, {self.state}"
+
+    @property
+    def is_running(self) -> bool:
+        return self.state == self.State.RUNNING
+
+
+class ShadowVerdict(models.Model):
+    """The verdict that a shadow's draft gives on a decision, beside the one that was acted on."""
+
+    id = models.BigAutoField(primary_key=True)
+    organization_id = models.UUIDField()
+    shadow = models.ForeignKey(Shadow, on_delete=models.CASCADE, related_name="verdicts")
+    decision_id = models.BigIntegerField()
+    human = models.CharField(max_length=100)
+    direction = models.CharField(max_length=8, choices=Decision.Direction)
+    subject = models.CharField(max_length=8, choices=Decision.Subject)
+    message_id = models.UUIDField(null=True)
+    allowed = models.BooleanField(help_text="As it was decided.")
+    would_allow = models.BooleanField(help_text="As the draft decides.")
+    at = models.DateTimeField()
+
+    objects = UntoldQuerySet.as_manager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["shadow", "decision_id"], name="shadow_verdict_once")]
+        indexes = [
+            models.Index(
+                fields=["organization_id", "shadow", "human", "at"],
+                name="shadow_verdict_differs",
+                condition=~Q(allowed=models.F("would_allow")),
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.direction} {self.human}: would be {'allowed' if self.would_allow else 'blocked'}"
+
+    @property
+    def differs(self) -> bool:
+        return self.allowed != self.would_allow

@@ -23,6 +23,12 @@ class DuplicateRule(Conflict):
     code = "duplicate_rule"
 
 
+class ReachChanged(Conflict):
+    """Somebody else changed who can reach this identity meanwhile; nothing was done. Fields: `seen`, `revision`."""
+
+    code = "reach_changed"
+
+
 _identity_locked = Compiled(lambda key: Identity.objects.select_for_update(no_key=True).filter(pk=key), key=UUID(int=1))
 
 
@@ -116,18 +122,21 @@ def create_rule(
     match_target: str,
     direction: str = ContactRule.Direction.BOTH,
     reason: str = "",
+    seen: int | None = None,
 ) -> ContactRule:
     """A new active rule for one number; in force for everything after this returns.
 
     Raises `NotE164`, `Invalid` for an unknown action or direction, `DuplicateRule` when a rule covers one of its
     directions for the number, paused ones included, and `Forbidden` for viewers. A key bound to the identity may
-    add rules to it (architecture.md, 10).
+    add rules to it (architecture.md, 10). Here and below: `seen` is the revision that the actor looked at; when
+    somebody else changed the set after it, `ReachChanged`.
     """
     _require_reach(actor, identity)
     _check_words(action=action, direction=direction)
     target = e164(match_target)
     with transaction.atomic():
         identity = lock_reach(identity)
+        require_unchanged(actor, identity, seen)
         _require_free(identity, target, direction)
         rule = ContactRule.objects.create(
             organization_id=identity.organization_id,
@@ -141,7 +150,9 @@ def create_rule(
     return rule
 
 
-def update_rule(actor: Actor, rule: ContactRule, *, changes: dict[str, str], reason: str = "") -> ContactRule:
+def update_rule(
+    actor: Actor, rule: ContactRule, *, changes: dict[str, str], reason: str = "", seen: int | None = None
+) -> ContactRule:
     """Change a rule's `action`, `status` or `direction`; absent ones stay, the id stays.
 
     Raises `Forbidden` unless the actor is an admin, `Invalid`, `NotFound` when it is gone, and `DuplicateRule` when
@@ -151,6 +162,7 @@ def update_rule(actor: Actor, rule: ContactRule, *, changes: dict[str, str], rea
     _check_words(**changes)
     with transaction.atomic():
         rule = _locked(rule)
+        require_unchanged(actor, rule.identity, seen)
         if "direction" in changes:
             _require_free(rule.identity, rule.match_target, changes["direction"], besides=rule)
         _change(actor, rule, changes, reason=reason)
@@ -177,14 +189,38 @@ def set_action_of_side(actor: Actor, rule: ContactRule, *, action: str, side: st
     return rule
 
 
-def delete_rule(actor: Actor, rule: ContactRule, *, reason: str = "") -> None:
-    """Take a rule away; raises `Forbidden` unless the actor is an admin."""
+def delete_rule(actor: Actor, rule: ContactRule, *, reason: str = "", seen: int | None = None) -> None:
+    """Take a rule away, if it is still there; raises `Forbidden` unless the actor is an admin."""
     actor.require(Role.ADMIN)
     with transaction.atomic():
         identity = lock_reach(rule.identity)
-        deleted, _ = ContactRule.objects.filter(pk=rule.pk).delete()
-        if deleted:
-            _revise(actor, identity, "rule_deleted", rule_id=rule.id, before=_frozen(rule), reason=reason)
+        require_unchanged(actor, identity, seen)
+        found = ContactRule.objects.filter(pk=rule.pk).first()
+        if found:
+            ContactRule.objects.filter(pk=rule.pk).delete()
+            _revise(actor, identity, "rule_deleted", rule_id=rule.id, before=_frozen(found), reason=reason)
+
+
+def restore_rule(actor: Actor, identity: Identity, *, rule_id: UUID, frozen: dict[str, str], reason: str = "") -> None:
+    """Bring a deleted rule back under its id, as `frozen` by the revision that took it away.
+
+    Raises `DuplicateRule` when another has its place, `Conflict` when it is there, `Forbidden` unless an admin.
+    """
+    actor.require(Role.ADMIN)
+    with transaction.atomic():
+        identity = lock_reach(identity)
+        if ContactRule.objects.filter(pk=rule_id).exists():
+            raise Conflict("This rule is there already.")
+        direction = frozen.get("direction", ContactRule.Direction.BOTH)
+        _require_free(identity, frozen["match_target"], direction)
+        rule = ContactRule.objects.create(
+            id=rule_id,
+            organization_id=identity.organization_id,
+            identity=identity,
+            created_by=actor.frozen(),
+            **(frozen | {"direction": direction}),
+        )
+        _revise(actor, identity, "rule_created", rule_id=rule.id, after=_frozen(rule), reason=reason)
 
 
 def set_filter_mode(
@@ -194,6 +230,7 @@ def set_filter_mode(
     mode: str,
     direction: str = ContactRule.Direction.BOTH,
     reason: str = "",
+    seen: int | None = None,
 ) -> Identity:
     """Flip between blacklist and whitelist, in both directions or one; rules stay as they are.
 
@@ -205,6 +242,7 @@ def set_filter_mode(
     _check_words(direction=direction)
     with transaction.atomic():
         identity = lock_reach(identity)
+        require_unchanged(actor, identity, seen)
         before = _modes(identity)
         outbound = identity.outbound_filter_mode if direction == ContactRule.Direction.INBOUND else mode
         if direction != ContactRule.Direction.OUTBOUND:
@@ -226,6 +264,16 @@ def lock_reach(identity: Identity) -> Identity:
     if locked is None:
         raise Identity.DoesNotExist()
     return locked
+
+
+def require_unchanged(actor: Actor, identity: Identity, seen: int | None) -> None:
+    """Raise `ReachChanged` if anybody but the actor changed the locked identity's reach after revision `seen`."""
+    if seen is None or identity.reach_revision == seen:
+        return
+    since = RuleRevision.objects.filter(identity=identity, number__gt=seen).values_list("actor", flat=True)
+    me = (actor.kind, actor.id)
+    if seen > identity.reach_revision or any((other["kind"], other["id"]) != me for other in since):
+        raise ReachChanged(seen=seen, revision=identity.reach_revision)
 
 
 def _require_reach(actor: Actor, identity: Identity) -> None:

@@ -37,6 +37,7 @@ DOORLESS = {
 # Tenant tables that are read through a row of their own tenant and never listed by organization.
 READ_THROUGH = {
     "RuleRevision": "identity",
+    "RehearsalPerson": "rehearsal",
     "Tapback": "message",
     "TapbackChange": "message",
     "Membership": "user",

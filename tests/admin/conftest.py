@@ -12,7 +12,10 @@ from procrastinate.contrib.django import app
 
 from accounts.models import FormerHandle, Identity, User
 from api.models import IdempotencyKey
+from contactrules.reach import Draft
+from contactrules.rehearsal import prepare, run
 from contactrules.rules import create_rule, note_decision, verdict
+from contactrules.shadow import judge_new, start_shadow
 from core import secrets
 from core.ids import uuid7
 from events.record import record
@@ -55,6 +58,7 @@ def _fill() -> None:
     make.make_key(organization, identity)
     create_rule(make.operator(), identity, action="block", match_target="+15555550177")
     note_decision(identity, make.HUMAN, verdict(identity, make.HUMAN), direction="inbound", subject="message")
+    _add_drafts(identity)
     conversation = make.make_conversation(identity)
     line = conversation.connection.line
     inbound = make.make_message(conversation, "Is it raining?")
@@ -98,6 +102,17 @@ def _fill() -> None:
     app.configure_task(
         "lines.probe_all", schedule_at=timezone.now() + timedelta(days=1), queueing_lock=str(organization.id)
     ).defer(timestamp=0)
+
+
+def _add_drafts(identity: Identity) -> None:
+    draft = Draft.of_mode("whitelist")
+    since = timezone.now() - timedelta(days=1)
+    whose = {"organization": identity.organization, "identity": identity}
+    rehearsal = prepare(make.operator(), **whose, draft=draft, since=since)
+    run(rehearsal, live=lambda identities: [])
+    shadow = start_shadow(make.operator(), identity, draft=draft, lasting=timedelta(days=7))
+    note_decision(identity, make.HUMAN, verdict(identity, make.HUMAN), direction="inbound", subject="message")
+    judge_new(shadow)
 
 
 def _add_webhooks(identity: Identity) -> None:
