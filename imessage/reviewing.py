@@ -1,5 +1,7 @@
 """Looking through what was blocked: who has seen it, and what today's rules would say of it."""
 
+from datetime import datetime
+
 from django.db import models, transaction
 from django.db.models import Case, Exists, OuterRef, Q, When
 from django.utils import timezone
@@ -9,7 +11,8 @@ from contactrules.models import ContactRule
 from core.actor import Actor, Role
 from events.record import record
 from imessage.errors import NotBlocked
-from imessage.models import Conversation, Message, MessageQuerySet
+from imessage.models import Conversation, Message
+from imessage.sending import lock_conversation
 
 
 def mark_reviewed(actor: Actor, message: Message) -> bool:
@@ -35,6 +38,34 @@ def unmark_reviewed(actor: Actor, message: Message) -> bool:
     return unmarked
 
 
+def mark_sender_reviewed(actor: Actor, conversation: Conversation) -> datetime | None:
+    """Note that the actor has looked at all that is blocked in a conversation; the mark's time, None without any.
+
+    One event for all of them. Raises `Forbidden` unless an admin.
+    """
+    actor.require(Role.ADMIN)
+    now = timezone.now()
+    with transaction.atomic():
+        conversation = lock_conversation(conversation)
+        unseen = Message.objects.to_review().filter(conversation=conversation)
+        count = unseen.update(reviewed_at=now, reviewed_by=actor.frozen())
+        if count:
+            _record(actor, "review.marked", conversation, count)
+    return now if count else None
+
+
+def unmark_sender_reviewed(actor: Actor, conversation: Conversation, *, marked_at: datetime) -> int:
+    """Take back what `mark_sender_reviewed` marked at that time; how many of them are still blocked."""
+    actor.require(Role.ADMIN)
+    with transaction.atomic():
+        conversation = lock_conversation(conversation)
+        marked = Message.objects.blocked().filter(conversation=conversation, reviewed_at=marked_at)
+        count = marked.update(reviewed_at=None, reviewed_by=None)
+        if count:
+            _record(actor, "review.unmarked", conversation, count)
+    return count
+
+
 def blocked_today() -> Case:
     """Whether today's rules would block what a row's human writes; for rows of messages or conversations.
 
@@ -48,10 +79,12 @@ def blocked_today() -> Case:
     )
 
 
-def let_through_today(messages: MessageQuerySet) -> MessageQuerySet:
-    """Blocked messages that today's rules would let through; judged once per conversation, not per message."""
-    threads = Conversation.objects.filter(blocked_total__gt=0).exclude(blocked_today())
-    return messages.blocked().filter(conversation__in=threads.values("pk"))
+def senders_let_through_today() -> models.QuerySet[Conversation]:
+    """Conversations with blocked messages whose human today's rules would let through.
+
+    Messages are looked for by it: a rule is asked once per conversation, not once per message.
+    """
+    return Conversation.objects.filter(blocked_total__gt=0).exclude(blocked_today())
 
 
 def _named(action: str) -> Exists:
@@ -78,4 +111,16 @@ def _tell(actor: Actor, type: str, message: Message) -> None:
         identity_id=message.identity_id,
         conversation_id=message.conversation_id,
         subject_id=message.id,
+    )
+
+
+def _record(actor: Actor, type: str, conversation: Conversation, count: int) -> None:
+    record(
+        actor,
+        type,
+        organization_id=conversation.organization_id,
+        identity_id=conversation.identity_id,
+        conversation_id=conversation.id,
+        subject_id=conversation.id,
+        data={"count": count},
     )

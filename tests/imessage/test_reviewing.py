@@ -11,7 +11,14 @@ from core.errors import Forbidden
 from events.models import Event
 from imessage.errors import NotBlocked
 from imessage.models import Conversation, Message
-from imessage.reviewing import blocked_today, let_through_today, mark_reviewed, unmark_reviewed
+from imessage.reviewing import (
+    blocked_today,
+    mark_reviewed,
+    mark_sender_reviewed,
+    senders_let_through_today,
+    unmark_reviewed,
+    unmark_sender_reviewed,
+)
 from tests import make
 
 pytestmark = pytest.mark.django_db
@@ -37,6 +44,19 @@ def test_a_mark_can_be_taken_back(conversation: Conversation) -> None:
     assert Message.objects.get().reviewed_by is None
 
 
+def test_all_of_a_sender_are_marked_at_once_and_taken_back_without_the_others(conversation: Conversation) -> None:
+    admin = make.admin_of(conversation.organization)
+    earlier, *others = [make.make_message(conversation, is_blocked=True) for _ in range(3)]
+    mark_reviewed(admin, earlier)
+    marked_at = mark_sender_reviewed(admin, conversation)
+    assert marked_at
+    assert not Message.objects.to_review().exists()
+    assert mark_sender_reviewed(admin, conversation) is None
+    assert unmark_sender_reviewed(admin, conversation, marked_at=marked_at) == 2
+    assert set(Message.objects.to_review()) == set(others)
+    assert Event.objects.get(type="review.unmarked").data == {"count": 2}
+
+
 def test_only_what_was_blocked_is_reviewed(conversation: Conversation) -> None:
     with pytest.raises(NotBlocked):
         mark_reviewed(make.operator(), make.make_message(conversation))
@@ -47,6 +67,8 @@ def test_a_viewer_and_an_agent_do_not_review(conversation: Conversation, identit
     for actor in (make.admin_of(identity.organization, role=Role.VIEWER), make.agent_of(identity)):
         with pytest.raises(Forbidden):
             mark_reviewed(actor, held)
+        with pytest.raises(Forbidden):
+            mark_sender_reviewed(actor, conversation)
     assert Message.objects.to_review().exists()
 
 
@@ -70,4 +92,4 @@ def test_todays_verdict_is_that_of_the_rules(
     held = make.make_message(conversation, is_blocked=True)
     allowed = verdict(identity, make.HUMAN).allowed
     assert Message.objects.annotate(today=blocked_today()).get().today is not allowed
-    assert list(let_through_today(Message.objects.all())) == ([held] if allowed else [])
+    assert list(senders_let_through_today()) == ([held.conversation] if allowed else [])
