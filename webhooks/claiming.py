@@ -68,6 +68,7 @@ UPDATE webhooks_delivery delivery
 SET claimed_at = %(now)s, claimed_until = %(until)s, generation = generation + 1
 FROM picked WHERE delivery.id = picked.id
 RETURNING delivery.id, delivery.organization_id, picked.identity_id, delivery.subscription_id, delivery.event_id,
+          delivery.conversation_id,
           delivery.body, delivery.attempts_made, delivery.is_replay, delivery.generation,
           delivery.next_attempt_at AS due_at, delivery.created_at,
           picked.url, picked.sealed_auth_token, picked.dialect, picked.failing
@@ -83,6 +84,7 @@ class Claim:
     identity_id: UUID
     subscription_id: UUID
     event_id: UUID
+    conversation_id: UUID | None
     body: str
     attempts_made: int
     is_replay: bool
@@ -136,6 +138,12 @@ def _claim(row: dict[str, Any], keys: dict[UUID, list[str]]) -> Claim:
     return Claim(**row, auth_token=secrets.unseal(sealed) if sealed else "", keys=keys[row["identity_id"]])
 
 
+_SHARE_ENDPOINTS = """
+SELECT id FROM webhooks_subscription
+WHERE id IN (SELECT subscription_id FROM webhooks_delivery WHERE id = ANY(%(ids)s))
+ORDER BY id FOR SHARE
+"""
+
 # As a claim of the queue, of deliveries in any state and for endpoints in any: whoever asks by hand knows why.
 _CLAIM_AGAIN = """
 WITH picked AS (
@@ -143,13 +151,14 @@ WITH picked AS (
     FROM webhooks_delivery delivery
     JOIN webhooks_subscription endpoint ON endpoint.id = delivery.subscription_id
     WHERE delivery.id = ANY(%(ids)s) AND (delivery.claimed_until IS NULL OR delivery.claimed_until < %(now)s)
+      AND endpoint.status <> 'deleted'
     FOR UPDATE OF delivery SKIP LOCKED
-    FOR SHARE OF endpoint SKIP LOCKED
 )
 UPDATE webhooks_delivery delivery
 SET claimed_at = %(now)s, claimed_until = %(until)s, generation = generation + 1, replayed_at = %(now)s
 FROM picked WHERE delivery.id = picked.id
 RETURNING delivery.id, delivery.organization_id, delivery.identity_id, delivery.subscription_id, delivery.event_id,
+          delivery.conversation_id,
           delivery.body, delivery.tries AS attempts_made, true AS is_replay, delivery.generation,
           delivery.next_attempt_at AS due_at, delivery.created_at,
           picked.url, picked.sealed_auth_token, picked.dialect, false AS failing
@@ -158,8 +167,13 @@ RETURNING delivery.id, delivery.organization_id, delivery.identity_id, delivery.
 
 def claim_again(ids: Iterable[UUID]) -> list[Claim]:
     """Claim these deliveries to send each once more, whatever became of them; those under way are left out."""
-    now = timezone.now()
-    return _claimed(_CLAIM_AGAIN, {"now": now, "until": now + LEASE, "ids": list(ids)})
+    ids = list(ids)
+    with transaction.atomic():
+        # Endpoints first and in order, as everybody: one that is being recorded or changed is waited for.
+        with connection.cursor() as cursor:
+            cursor.execute(_SHARE_ENDPOINTS, {"ids": ids})
+        now = timezone.now()
+        return _claimed(_CLAIM_AGAIN, {"now": now, "until": now + LEASE, "ids": ids})
 
 
 def give_back(claims: Iterable[Claim]) -> None:

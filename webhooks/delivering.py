@@ -73,7 +73,16 @@ def resend(actor: Actor, delivery: Delivery) -> Attempt:
         if not claims:
             raise UnderWay()
         outcome = asyncio.run(post(claims[0], deadline=DEADLINE))
-        settle_again([outcome])
+        with transaction.atomic():
+            settle_again([outcome])
+            record(
+                actor,
+                "webhook.replayed",
+                organization_id=delivery.organization_id,
+                identity_id=delivery.identity_id,
+                subject_id=delivery.subscription_id,
+                data={"count": 1, "event_id": delivery.public_event_id},
+            )
     return outcome.attempt
 
 

@@ -39,6 +39,16 @@ class KeyStatus:
     created_at: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class KnownKey:
+    """A key that signs, by what may be told of it. `signs_until` is set once it was replaced."""
+
+    fingerprint: str
+    of_organization: bool
+    created_at: datetime
+    signs_until: datetime | None
+
+
 def rotate_key(actor: Actor, identity: Identity) -> tuple[SigningKey, str]:
     """Make the identity's signing key, or replace it; the row and the plaintext, which is shown this once.
 
@@ -48,6 +58,27 @@ def rotate_key(actor: Actor, identity: Identity) -> tuple[SigningKey, str]:
     with transaction.atomic():
         Identity.objects.select_for_update(no_key=True).get(pk=identity.pk)
         return _replace(actor, identity.organization_id, identity)
+
+
+def rotate_key_at_once(actor: Actor, identity: Identity, *, reason: str = "") -> tuple[SigningKey, str]:
+    """As `rotate_key`, but the former ones of the identity sign nothing any more: for a key that others have seen.
+
+    Receivers that know only the former one refuse everything until they are given the new one.
+    """
+    require_owner(actor, identity)
+    with transaction.atomic():
+        Identity.objects.select_for_update(no_key=True).get(pk=identity.pk)
+        key, plaintext = _replace(actor, identity.organization_id, identity)
+        _end_former(actor, identity, reason)
+    return key, plaintext
+
+
+def end_overlap(actor: Actor, identity: Identity) -> bool:
+    """Have the identity's former keys sign nothing any more, before their 24 hours are over; whether there were any."""
+    require_owner(actor, identity)
+    with transaction.atomic():
+        Identity.objects.select_for_update(no_key=True).get(pk=identity.pk)
+        return _end_former(actor, identity, "")
 
 
 def rotate_organization_key(actor: Actor, organization: Organization) -> tuple[SigningKey, str]:
@@ -120,6 +151,27 @@ def valid_keys(identities: Iterable[tuple[UUID, UUID]]) -> dict[UUID, list[str]]
     }
 
 
+def known_keys(identity: Identity) -> list[KnownKey]:
+    """The keys that sign the identity's deliveries now, the newest, which receivers should know, first."""
+    return [key for key, _ in keys_with_secrets(identity)]
+
+
+def keys_with_secrets(identity: Identity) -> list[tuple[KnownKey, str]]:
+    """The same with their plaintexts, for signing and checking; never for showing."""
+    since = timezone.now() - FORMER_VALID_FOR
+    rows = list(
+        SigningKey.objects.filter(Q(replaced_at=None) | Q(replaced_at__gt=since))
+        .filter(Q(identity=identity) | Q(identity=None, organization_id=identity.organization_id))
+        .order_by("-created_at")
+    )
+    found = []
+    for key in _signing(rows, identity.id, identity.organization_id, since):
+        plaintext = secrets.unseal(key.sealed_key)
+        until = key.replaced_at + FORMER_VALID_FOR if key.replaced_at else None
+        found.append((KnownKey(fingerprint(plaintext), key.identity_id is None, key.created_at, until), plaintext))
+    return found
+
+
 def standard_headers(keys: list[str], *, event_id: str, timestamp: int, body: bytes) -> dict[str, str]:
     """The headers of the Standard Webhooks specification; without keys there is no signature."""
     headers = {"webhook-id": event_id, "webhook-timestamp": str(timestamp)}
@@ -157,6 +209,20 @@ def _replace(actor: Actor, organization_id: UUID, identity: Identity | None) -> 
         subject_id=key.id,
     )
     return key, plaintext
+
+
+def _end_former(actor: Actor, identity: Identity, reason: str) -> bool:
+    ended, _ = SigningKey.objects.filter(identity=identity).exclude(replaced_at=None).delete()
+    if ended:
+        record(
+            actor,
+            "webhook.key_ended",
+            organization_id=identity.organization_id,
+            identity_id=identity.id,
+            subject_id=identity.id,
+            data={"count": ended, "reason": reason},
+        )
+    return bool(ended)
 
 
 def _signing(keys: list[SigningKey], identity_id: UUID, organization_id: UUID, since: datetime) -> list[SigningKey]:

@@ -15,11 +15,15 @@ from core.errors import Conflict, Invalid
 from core.http import check_url
 from events.record import record
 from webhooks.catalog import EVENT_TYPES
+from webhooks.claiming import drop
 from webhooks.models import Delivery, Subscription
 from webhooks.signing import first_key, require_owner
 
 # Active and disabled ones of one identity (contract/inkbox.md section 20, row 7).
 MOST_SUBSCRIPTIONS = 20
+
+# Why it is disabled, when its owner asked for it.
+ASKED = "asked"
 
 CHANGEABLE = {"url", "event_types", "context_config", "auth_token"}
 
@@ -115,6 +119,40 @@ def enable_subscription(actor: Actor, subscription: Subscription) -> Subscriptio
         if not subscription.is_active:
             _reactivate(subscription)
             _tell(actor, "webhook.enabled", subscription)
+    return subscription
+
+
+def disable_subscription(actor: Actor, subscription: Subscription, *, reason: str = "") -> Subscription:
+    """Have nothing go to an endpoint until it is enabled again; what waits fails and can be sent again.
+
+    Nothing is done to one that is disabled already.
+    """
+    require_owner(actor, subscription.identity)
+    with transaction.atomic():
+        subscription = _locked(subscription)
+        if subscription.is_active:
+            now = timezone.now()
+            _set(
+                subscription,
+                {"status": Subscription.Status.DISABLED, "disabled_at": now, "disabled_reason": ASKED},
+            )
+            drop(subscription, now)
+            _tell(actor, "webhook.disabled", subscription, {"reason": ASKED, "why": reason})
+    return subscription
+
+
+def take_back_disabling(actor: Actor, subscription: Subscription) -> Subscription:
+    """Enable an endpoint that its owner has just disabled, and let what failed by that wait as before."""
+    require_owner(actor, subscription.identity)
+    with transaction.atomic():
+        subscription = _locked(subscription)
+        if subscription.is_active or subscription.disabled_reason != ASKED:
+            raise Conflict("This endpoint was not disabled by hand, or is enabled again.")
+        Delivery.objects.failed().filter(
+            subscription=subscription, ending=Delivery.Ending.DROPPED, settled_at__gte=subscription.disabled_at
+        ).update(state=Delivery.State.PENDING, ending="", settled_at=None)
+        _set(subscription, {"status": Subscription.Status.ACTIVE, "disabled_at": None, "disabled_reason": ""})
+        _tell(actor, "webhook.enabled", subscription)
     return subscription
 
 
