@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Iterator, Mapping
 from typing import Any
+from uuid import UUID
 
 from allauth.account.adapter import DefaultAccountAdapter
 from django.contrib.sessions.models import Session
@@ -79,6 +80,14 @@ def actor_of(user: User) -> Actor:
         label=user.email,
         organization_id=membership.organization_id,
     )
+
+
+def actor_named(user_id: UUID | None) -> Actor:
+    """As whom a person acts by now, for work they left behind; raises `Forbidden` once they may do nothing here."""
+    user = User.objects.filter(pk=user_id, is_active=True).first() if user_id else None
+    if user is None:
+        raise Forbidden("Who started this may no longer sign in.")
+    return actor_of(user)
 
 
 # What a person's rights rest on: organization, role, whether an operator, and the hash of the password.

@@ -44,8 +44,12 @@ class Actor:
 
     def require(self, role: Role) -> None:
         """Raise `Forbidden` unless the actor holds at least `role`."""
-        if _RANK[self.role] < _RANK[role]:
+        if not self.may(role):
             raise Forbidden()
+
+    def may(self, role: Role) -> bool:
+        """Whether the actor holds at least `role`."""
+        return _RANK[self.role] >= _RANK[role]
 
     def frozen(self) -> dict[str, str]:
         """What an event keeps of the actor."""

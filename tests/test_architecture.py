@@ -31,6 +31,7 @@ DOORLESS = {
     "RouterMessage": "operators only; belongs to no tenant",
     "Callback": "operators only; belongs to no tenant",
     "Dispatch": "operators only, of a message that is visible already",
+    "JobItem": "read through a job that is visible",
     "Tapback": "prefetched onto messages that are visible already",
 }
 

@@ -144,7 +144,7 @@ _WRITTEN = re.compile(r"'([a-z_]+\.[a-z_]+)'")
 
 
 def events_recorded() -> set[str]:
-    """The types given to `record(...)` and `_tell(...)`; an open end is closed by what its function is called with."""
+    """The types given to `record(...)` and `tell(...)`; an open end is closed by what its function is called with."""
     sources = [path.read_text() for path in SOURCES]
     written = [_WRITTEN.findall(source) for source in sources if "INTO events_event" in source]
     return {type_ for source in sources for type_ in _types_in(ast.parse(source))}.union(*written)
@@ -152,7 +152,7 @@ def events_recorded() -> set[str]:
 
 def _types_in(tree: ast.Module) -> Iterator[str]:
     for function in [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]:
-        for call in _calls(function, {"record", "_tell", "_record"}):
+        for call in _calls(function, {"record", "tell", "_tell", "_record"}):
             for argument in call.args:
                 for text in ast.walk(argument):
                     if isinstance(text, ast.Constant) and re.fullmatch(r"[a-z_]+\.[a-z_]+", str(text.value)):

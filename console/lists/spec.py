@@ -48,7 +48,8 @@ class FilterSpec:
 
     `rows` gives all rows an actor may see, through `visible_to`, one row per primary key. `route` is the name of the
     list's address. The first of `sorts` is the default. `search` makes the question for `q`; it must ask nothing of
-    rows the actor may not see. `nouns` are one row and many: *thread*, *threads*.
+    rows the actor may not see. `nouns` are one row and many: *thread*, *threads*. `created` is the column of when a
+    row appeared: bulk work leaves rows alone that appeared after it was asked for.
     """
 
     name: str
@@ -63,6 +64,7 @@ class FilterSpec:
     views: tuple[View, ...] = ()
     columns: tuple[Column, ...] = ()
     nouns: tuple[str, str] = ("row", "rows")
+    created: str = "created_at"
     page_size: int = PAGE_SIZE
     by_key: dict[str, Field] = field(init=False, repr=False, compare=False)
 

@@ -12,6 +12,7 @@ from procrastinate.contrib.django import app
 
 from accounts.models import FormerHandle, Identity, User
 from api.models import IdempotencyKey
+from console.models import Job, JobItem, SavedView
 from contactrules.reach import Draft
 from contactrules.rehearsal import prepare, run
 from contactrules.rules import create_rule, note_decision, verdict
@@ -52,8 +53,9 @@ def fill(db: None) -> Callable[[], None]:
 
 
 def _fill() -> None:
+    now = timezone.now()
     organization = make.make_organization()
-    make.make_user(organization, f"{organization.id}@example.com")
+    person = make.make_user(organization, f"{organization.id}@example.com")
     identity = make.make_identity(organization)
     make.make_key(organization, identity)
     create_rule(make.operator(), identity, action="block", match_target="+15555550177")
@@ -98,6 +100,13 @@ def _fill() -> None:
     with transaction.atomic():
         record(make.operator(), "line.added", organization_id=organization.id, subject_id=line.id)
     _add_webhooks(identity)
+    job = Job.objects.create(
+        organization=organization, user=person, who=person.email, deed="export", list_name="threads", snapshot_at=now
+    )
+    JobItem.objects.create(job=job, subject_id=str(conversation.id))
+    SavedView.objects.create(
+        organization=organization, user=person, list_name="threads", slug="mine", name="Mine", query="?state=active"
+    )
     # A job a day ahead, so that it stays in the queue.
     app.configure_task(
         "lines.probe_all", schedule_at=timezone.now() + timedelta(days=1), queueing_lock=str(organization.id)
