@@ -1,8 +1,8 @@
-"""Long work and saved views, for operators."""
+"""Long work, saved views and preferences, for operators."""
 
 from django.contrib import admin
 
-from console.models import Job, JobItem, SavedView
+from console.models import Job, JobItem, Preferences, SavedView
 from core.admin import BigTableAdmin, ReadOnlyAdmin
 
 
@@ -27,3 +27,13 @@ class SavedViewAdmin(ReadOnlyAdmin):
     list_select_related = ("user", "organization")
     id_fields = ("id", "organization_id", "user_id")
     ordering = ("-created_at",)
+
+
+@admin.register(Preferences)
+class PreferencesAdmin(ReadOnlyAdmin):
+    list_display = ("user", "zone", "clock", "theme", "density", "shortcuts")
+    list_filter = ("theme", "density", "shortcuts")
+    list_select_related = ("user",)
+    search_fields = ("user__email", "zone")
+    id_fields = ("user_id",)
+    ordering = ("user",)

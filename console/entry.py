@@ -1,10 +1,12 @@
 """The door of every console page: who comes in as whom, and what becomes of a refusal."""
 
+import json
 from collections.abc import Callable
 from functools import wraps
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
+from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
 from django.db import models
@@ -15,6 +17,9 @@ from django_htmx.middleware import HtmxDetails
 
 from accounts.members import actor_of
 from accounts.models import User
+from console import rail
+from console.models import Preferences
+from console.preferences import preferences_of
 from core.actor import Actor, Role
 from core.errors import DomainError, Forbidden, NotFound
 from events import feed
@@ -27,6 +32,9 @@ class PageRequest(HttpRequest):
 
     user: User
     htmx: HtmxDetails
+    # Read by the tags that write numbers and times.
+    actor: Actor
+    preferences: Preferences
 
 
 def page(view: View) -> View:
@@ -35,27 +43,48 @@ def page(view: View) -> View:
     What the actor may not see is a 404, what it may not do a 403, both drawn; a fragment's refusal is a toast.
     """
 
-    @login_required
     @wraps(view)
     def entered(request: PageRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         try:
-            response = view(request, actor_of(request.user), *args, **kwargs)
+            request.actor = actor_of(request.user)
+            request.preferences = preferences_of(request.user)
+            response = view(request, request.actor, *args, **kwargs)
         except NotFound as refused:
             raise Http404(refused.message) from refused
         except Forbidden as refused:
             response = _forbid(request, refused)
-        response["Cache-Control"] = "no-store"
-        patch_vary_headers(response, ["HX-Request"])
-        return response
+        return _unstored(response)
 
-    return entered
+    guarded = login_required(entered)
+
+    @wraps(view)
+    def at_the_door(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        # A control of an open page must not get the sign-in page in its place. The live script, which asks
+        # without naming a source, follows the redirect and says in its pill that the session ended.
+        if "HX-Source" in request.headers and not request.user.is_authenticated:
+            return _unstored(_send_to_sign_in(request))
+        return guarded(cast(PageRequest, request), *args, **kwargs)
+
+    return at_the_door
 
 
-def draw(request: HttpRequest, actor: Actor, template: str, context: dict[str, Any]) -> HttpResponse:
+def draw(
+    request: HttpRequest, actor: Actor, template: str, context: dict[str, Any], *, status: int = 200
+) -> HttpResponse:
     """A whole page in the console's frame, or a fragment that needs to know who reads it."""
-    place = request.path.split("/")[2]
-    frame = {"actor": actor, "is_operator": actor.role is Role.OPERATOR, "place": place}
-    return render(request, template, context | frame)
+    return render(request, template, context | frame(request, actor, here=rail.here_of(request)), status=status)
+
+
+def frame(request: HttpRequest, actor: Actor, *, here: str) -> dict[str, Any]:
+    """What the frame of a page shows around it: the reader, and the places with their numbers."""
+    return {
+        "actor": actor,
+        "is_operator": actor.role is Role.OPERATOR,
+        "place": here,
+        "places": rail.entries(rail.MAIN, actor, here),
+        "more_places": rail.entries(rail.MORE, actor, here),
+        "rail_topics": rail.TOPICS,
+    }
 
 
 def newest_event() -> int:
@@ -71,9 +100,28 @@ def seen_by(actor: Actor, model: Any, pk: UUID, *related: str) -> Any:
     return row
 
 
+def tell(request: HttpRequest, words: str, *, undo: str = "", label: str = "Undo", target: str = "") -> None:
+    """A toast about a deed that is done, on this answer or the next page.
+
+    `undo` is the address that a POST takes it back at; what that answers is morphed into `target` (a selector),
+    or, without one, only its toasts are shown and the live regions follow by themselves.
+    """
+    way_back = json.dumps({"url": undo, "label": label, "target": target}) if undo else ""
+    messages.success(request, words, extra_tags=way_back)
+
+
 def toast(request: HttpRequest, refused: DomainError) -> HttpResponse:
     """A refusal as a toast that leaves the page as it was."""
-    response = render(request, "console/shared/_toasts.html", {"refusal": refused.message}, status=refused.status)
+    return _toast(request, {"refusal": refused.message}, status=refused.status)
+
+
+def toasts(request: HttpRequest) -> HttpResponse:
+    """An answer to htmx that changes nothing on the page but shows what `tell` said."""
+    return _toast(request, {}, status=200)
+
+
+def _toast(request: HttpRequest, context: dict[str, Any], *, status: int) -> HttpResponse:
+    response = render(request, "console/shared/_toasts.html", context, status=status)
     response["HX-Reswap"] = "none"
     return response
 
@@ -82,3 +130,13 @@ def _forbid(request: PageRequest, refused: Forbidden) -> HttpResponse:
     if request.htmx:
         return toast(request, refused)
     raise PermissionDenied(refused.message) from refused
+
+
+def _send_to_sign_in(request: HttpRequest) -> HttpResponse:
+    return _toast(request, {"signed_out": True}, status=401)
+
+
+def _unstored(response: HttpResponse) -> HttpResponse:
+    response["Cache-Control"] = "no-store"
+    patch_vary_headers(response, ["HX-Request"])
+    return response

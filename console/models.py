@@ -1,4 +1,4 @@
-"""What the console keeps of its own: long work with a result per row, and saved views of lists."""
+"""What the console keeps of its own: long work with a result per row, saved views of lists, how people read it."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -180,3 +180,33 @@ class SavedView(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} of {self.list_name}"
+
+
+class Preferences(models.Model):
+    """How one person reads the console; without a row the defaults hold."""
+
+    class Theme(models.TextChoices):
+        SYSTEM = "system", "As the system"
+        LIGHT = "light", "Light"
+        DARK = "dark", "Dark"
+
+    class Density(models.TextChoices):
+        COMFORTABLE = "comfortable", "Comfortable"
+        COMPACT = "compact", "Compact"
+
+    class Clock(models.TextChoices):
+        H24 = "24", "14:05"
+        H12 = "12", "2:05 pm"
+
+    user = models.OneToOneField(User, on_delete=models.CASCADE, primary_key=True, related_name="preferences")
+    zone = models.CharField(max_length=64, default="UTC")
+    clock = models.CharField(max_length=2, choices=Clock, default=Clock.H24)
+    theme = models.CharField(max_length=10, choices=Theme, default=Theme.SYSTEM)
+    density = models.CharField(max_length=12, choices=Density, default=Density.COMFORTABLE)
+    shortcuts = models.BooleanField(default=True)
+
+    class Meta:
+        verbose_name_plural = "preferences"
+
+    def __str__(self) -> str:
+        return f"preferences of {self.user}"

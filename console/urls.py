@@ -3,13 +3,16 @@
 from django.urls import path
 from django.views.generic import RedirectView
 
-from console.views import blocked, phone, rules, search, theme, threads, trace
+from console.views import blocked, phone, preferences, rail, rules, search, theme, threads, trace
 
 app_name = "console"
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="console:threads")),
     path("console/", RedirectView.as_view(pattern_name="console:threads"), name="home"),
     path("console/theme/", theme.choose_theme, name="theme"),
+    path("console/times/", preferences.switch_times, name="times"),
+    path("console/rail/", rail.show_rail, name="rail"),
+    path("console/me/profile/", preferences.show_profile, name="profile"),
     path("console/threads/", threads.show_threads, name="threads"),
     path("console/threads/<uuid:pk>/", threads.show_thread, name="thread"),
     path("console/threads/<uuid:pk>/log/", threads.show_log, name="log"),

@@ -6,7 +6,7 @@ document.addEventListener("submit", (event) => {
   const theme = event.submitter.value;
   const secure = location.protocol === "https:" ? "; Secure" : "";
   const chosen = theme === "light" || theme === "dark";
-  document.cookie = `theme=${chosen ? theme : ""}; Path=/; SameSite=Lax; Max-Age=${chosen ? 31536000 : 0}${secure}`;
+  document.cookie = `theme=${theme}; Path=/; SameSite=Lax; Max-Age=31536000${secure}`;
   if (chosen) document.documentElement.dataset.theme = theme;
   else delete document.documentElement.dataset.theme;
   for (const button of form.querySelectorAll("button")) {

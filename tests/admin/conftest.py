@@ -12,7 +12,7 @@ from procrastinate.contrib.django import app
 
 from accounts.models import FormerHandle, Identity, User
 from api.models import IdempotencyKey
-from console.models import Job, JobItem, SavedView
+from console.models import Job, JobItem, Preferences, SavedView
 from contactrules.reach import Draft
 from contactrules.rehearsal import prepare, run
 from contactrules.rules import create_rule, note_decision, verdict
@@ -56,6 +56,7 @@ def _fill() -> None:
     now = timezone.now()
     organization = make.make_organization()
     person = make.make_user(organization, f"{organization.id}@example.com")
+    Preferences.objects.create(user=person)
     identity = make.make_identity(organization)
     make.make_key(organization, identity)
     create_rule(make.operator(), identity, action="block", match_target="+15555550177")

@@ -1,0 +1,87 @@
+"""The places of the console in the order of a shift; a place is shown once its pages exist."""
+
+from dataclasses import dataclass
+from functools import cache
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.urls import NoReverseMatch, reverse
+
+from console import counters
+from core.actor import Actor
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """An entry of the rail: the name of its URL, and the first parts of the paths that belong to it."""
+
+    name: str
+    label: str
+    icon: str
+    parts: tuple[str, ...] = ()
+    development: bool = False
+
+
+MAIN = (
+    Place("threads", "Threads", "threads", ("trace",)),
+    Place("blocked", "Blocked", "blocked"),
+    Place("deliveries", "Deliveries", "deliveries"),
+    Place("rules", "Rules", "rules", ("rehearsals", "shadows")),
+    Place("identities", "Identities", "identities"),
+)
+MORE = (
+    Place("webhooks", "Webhooks", "webhooks"),
+    Place("jobs", "Jobs", "jobs"),
+    Place("phones", "Phone", "phone", ("phone",), development=True),
+    Place("search", "Search", "search"),
+)
+# What a region that shows the rail's numbers listens to.
+TOPICS = "threads blocked deliveries webhooks jobs"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A place as the rail shows it."""
+
+    name: str
+    label: str
+    icon: str
+    url: str
+    current: bool
+    count: str = ""
+    words: str = ""
+    urgent: bool = False
+
+
+def entries(places: tuple[Place, ...], actor: Actor, here: str) -> list[Entry]:
+    """The places that exist, with their numbers; `here` is the part of the path that names where the reader is."""
+    return [_entry(place, url, actor, here) for place, url in _standing(places)]
+
+
+def here_of(request: HttpRequest) -> str:
+    """The part of a console path that names the place: `/console/<place>/...`."""
+    parts = request.path.split("/")
+    return parts[2] if len(parts) > 2 else ""
+
+
+def _entry(place: Place, url: str, actor: Actor, here: str) -> Entry:
+    entry = Entry(place.name, place.label, place.icon, url, here == place.name or here in place.parts)
+    found = counters.counted(place.name, actor)
+    if found is None or not found[1]:
+        return entry
+    counter, number = found
+    count = str(number) if number <= counters.MOST else f"{counters.MOST}+"
+    return Entry(entry.name, entry.label, entry.icon, entry.url, entry.current, count, counter.words, counter.urgent)
+
+
+@cache
+def _standing(places: tuple[Place, ...]) -> list[tuple[Place, str]]:
+    found = []
+    for place in places:
+        if place.development and not settings.DEVELOPMENT:
+            continue
+        try:
+            found.append((place, reverse(f"console:{place.name}")))
+        except NoReverseMatch:
+            continue
+    return found
