@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from core import secrets
 from core.actor import Actor
+from events.feed import publish_topics
 from events.record import record
 from webhooks.live import tell_pages
 from webhooks.models import Attempt, Delivery, Subscription
@@ -329,6 +330,8 @@ def _judge(endpoint: Subscription, outcomes: list[Outcome]) -> None:
     if bad:
         changes["last_failure_at"] = bad[-1].attempt.at
     Subscription.objects.filter(pk=endpoint.pk).update(**changes)
+    if (since is None) != (endpoint.failing_since is None):
+        publish_topics(endpoint.organization_id, ["webhooks"])
     if not endpoint.is_active:
         return
     if any(outcome.attempt.response_status == GONE for outcome in bad):

@@ -27,13 +27,13 @@ class Told(Protocol):
 def tell_pages(deliveries: Iterable[Told]) -> None:
     """Once the current transaction has committed, have pages that show these deliveries fetched anew.
 
-    Topics: `deliveries`, `endpoint:<subscription id>` and `delivery:<event id>`.
+    Topics: `deliveries`, `webhook:<subscription id>` and `delivery:<event id>`.
     """
     topics: dict[UUID, dict[str, None]] = defaultdict(dict)
     for delivery in deliveries:
         of_organization = topics[delivery.organization_id]
         of_organization |= dict.fromkeys(
-            ("deliveries", f"endpoint:{delivery.subscription_id}", f"delivery:{delivery.event_id}")
+            ("deliveries", f"webhook:{delivery.subscription_id}", f"delivery:{delivery.event_id}")
         )
     for organization_id, names in topics.items():
         told = list(names)

@@ -12,6 +12,10 @@ from core.actor import TenantQuerySet
 from core.ids import prefixed, uuid7
 
 
+_FAILING = Q(status="active", failing_since__isnull=False)
+_DISABLED_BY_FAILURES = Q(status="disabled", disabled_reason__in=("failing", "gone"))
+
+
 class SubscriptionQuerySet(TenantQuerySet["Subscription"]):
     def active(self) -> Self:
         return self.filter(status=Subscription.Status.ACTIVE)
@@ -19,6 +23,14 @@ class SubscriptionQuerySet(TenantQuerySet["Subscription"]):
     def kept(self) -> Self:
         """Active and disabled ones: what was deleted does not exist for anybody."""
         return self.exclude(status=Subscription.Status.DELETED)
+
+    def failing(self) -> Self:
+        """Those that somebody should look at: nothing arrives, or failures have disabled them."""
+        return self.filter(_FAILING | _DISABLED_BY_FAILURES)
+
+    def disabled_by_failures(self) -> Self:
+        """Those that were disabled by what they answered, not by their owner."""
+        return self.filter(_DISABLED_BY_FAILURES)
 
 
 class Subscription(models.Model):

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from django.db.models import Q
 
+from accounts.models import Identity
 from webhooks.models import Delivery
 
 WAITING, RETRYING, DELIVERED = "waiting", "retrying", "delivered"
@@ -27,6 +28,12 @@ OUTCOMES = tuple(_CONDITIONS)
 def is_outcome(word: str) -> Q:
     """Deliveries of which this word is true."""
     return _CONDITIONS[word]()
+
+
+def is_of_identity(handle: str) -> Q:
+    """Deliveries of the identity with this handle; by its key, so that the index of its newest is used."""
+    key = Identity.objects.filter(handle=handle).values_list("pk", flat=True).first()
+    return Q(identity_id=key) if key else Q(pk=None)
 
 
 def outcome_of(delivery: Delivery) -> str:

@@ -1,0 +1,188 @@
+"""Deliveries and endpoints as people read them: outcomes, causes and what will happen, in words."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.utils import timezone
+
+from core.actor import Actor, Role
+from dialects import inkbox
+from webhooks import causes, outcomes
+from webhooks.models import Attempt, Delivery, Subscription
+from webhooks.schedule import DISABLED_AFTER
+from webhooks.statistics import NO_FIGURES, Figures
+
+WORDS = {
+    outcomes.WAITING: "Waiting",
+    outcomes.RETRYING: "Retrying",
+    outcomes.DELIVERED: "Delivered",
+    outcomes.FAILED: "Failed",
+    outcomes.DROPPED: "Dropped, endpoint disabled",
+    outcomes.GONE: "Gone",
+    outcomes.CANCELLED: "Cancelled",
+}
+_TONES = {
+    outcomes.DELIVERED: "is-good",
+    outcomes.FAILED: "is-bad",
+    outcomes.DROPPED: "is-bad",
+    outcomes.GONE: "is-bad",
+}
+
+_MINUTE, _HOUR, _DAY = 60, 3600, 86400
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a delivery: the word, why, and when it is tried next."""
+
+    words: str
+    tone: str
+    cause: str
+    next_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryRow:
+    """One row of a list of deliveries."""
+
+    delivery: Delivery
+    outcome: Outcome
+    host: str
+    type_words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """One request of a delivery, for the ladder."""
+
+    attempt: Attempt
+    words: str
+    tone: str
+    detail: str
+    headers: Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """How an endpoint is: the word, its tone, and what will happen when."""
+
+    word: str
+    tone: str
+    forecast: str
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointRow:
+    """One row of the list of endpoints."""
+
+    subscription: Subscription
+    host: str
+    state: State
+    figures: Figures
+    types: Sequence[str]
+
+
+def row_of(actor: Actor, delivery: Delivery) -> DeliveryRow:
+    """A delivery with its endpoint, for a list."""
+    return DeliveryRow(
+        delivery, outcome_of(actor, delivery), host_of(delivery.subscription.url), type_in_words(delivery.event_type)
+    )
+
+
+def outcome_of(actor: Actor, delivery: Delivery) -> Outcome:
+    """In words; why no connection came about is told exactly only to the installation's operators."""
+    word = outcomes.outcome_of(delivery)
+    words, next_at = WORDS[word], outcomes.next_try_at(delivery)
+    if word == outcomes.RETRYING and next_at:
+        words = f"Retrying {in_words_from_now(next_at)}"
+    if delivery.is_in_flight:
+        words = "Under way"
+    return Outcome(words, _TONES.get(word, ""), cause_of(actor, delivery.cause), next_at)
+
+
+def cause_of(actor: Actor, cause: str) -> str:
+    """A cause as this reader may know it."""
+    return causes.in_words(cause, exactly=actor.role is Role.OPERATOR)
+
+
+def try_of(actor: Actor, attempt: Attempt) -> Try:
+    """A request with what came of it."""
+    if attempt.succeeded:
+        words, tone = f"{attempt.response_status} in {attempt.duration_ms} ms", "is-good"
+    elif attempt.response_status:
+        words = f"{attempt.response_status} in {attempt.duration_ms} ms: {cause_of(actor, attempt.cause)}"
+        tone = "is-bad"
+    else:
+        words, tone = cause_of(actor, attempt.cause) or "No answer", "is-bad"
+    kind = "sent again by hand" if attempt.is_replay else f"attempt {attempt.number}"
+    return Try(attempt, words, tone, kind, sorted(attempt.request_headers.items()))
+
+
+def state_of(subscription: Subscription) -> State:
+    """How an endpoint is and what comes next; deleted ones are no more asked about."""
+    if subscription.status == Subscription.Status.DISABLED:
+        return _disabled(subscription)
+    if subscription.failing_since:
+        disabled_at = subscription.failing_since + DISABLED_AFTER
+        held = subscription.held_until
+        if held and held > timezone.now():
+            return State("Failing", "is-bad", "It asked us to stay away. Next try", held)
+        return State("Failing", "is-bad", "Disabled, unless something arrives, at", disabled_at)
+    if subscription.held_until and subscription.held_until > timezone.now():
+        return State("Working", "is-good", "It asked us to stay away until", subscription.held_until)
+    return State("Working" if subscription.last_success_at else "Not called yet", "is-good", "")
+
+
+def _disabled(subscription: Subscription) -> State:
+    at = subscription.disabled_at
+    if subscription.disabled_reason == "gone":
+        return State("Gone", "is-bad", "It answered 410. Nothing goes there since", at)
+    if subscription.disabled_reason == "asked":
+        return State("Disabled", "is-held", "By hand. Nothing goes there since", at)
+    return State("Disabled", "is-bad", "By five days of failures. Nothing goes there since", at)
+
+
+def endpoint_row(subscription: Subscription, figures: Figures | None) -> EndpointRow:
+    """An endpoint for a list."""
+    return EndpointRow(
+        subscription,
+        host_of(subscription.url),
+        state_of(subscription),
+        figures or NO_FIGURES,
+        [type_in_words(name) for name in subscription.event_types],
+    )
+
+
+def host_of(url: str) -> str:
+    """The host of an endpoint, with a port that is not the usual one."""
+    return urlsplit(url).netloc
+
+
+def type_in_words(event_type: str) -> str:
+    """An event type as endpoints are told it."""
+    return inkbox.WEBHOOK_EVENTS.get(event_type, event_type)
+
+
+def payload_of(delivery: Delivery) -> Any:
+    """The body as a value; as text when it is no JSON."""
+    try:
+        return json.loads(delivery.body)
+    except ValueError:
+        return delivery.body
+
+
+def in_words_from_now(moment: datetime) -> str:
+    """How far away a moment is: *now*, *in 4 min*, *in 3 h*."""
+    seconds = (moment - timezone.now()) / timedelta(seconds=1)
+    if seconds < 1:
+        return "now"
+    if seconds < _MINUTE:
+        return f"in {int(seconds)} s"
+    if seconds < _HOUR:
+        return f"in {int(seconds // _MINUTE)} min"
+    return f"in {int(seconds // _HOUR)} h" if seconds < 2 * _DAY else f"in {int(seconds // _DAY)} d"
