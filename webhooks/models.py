@@ -11,7 +11,6 @@ from accounts.models import Identity, Organization
 from core.actor import TenantQuerySet
 from core.ids import prefixed, uuid7
 
-
 _FAILING = Q(status="active", failing_since__isnull=False)
 _DISABLED_BY_FAILURES = Q(status="disabled", disabled_reason__in=("failing", "gone"))
 

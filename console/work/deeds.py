@@ -9,6 +9,7 @@ from django.db.models import QuerySet
 
 from console.lists import FilterSpec
 from core.actor import Actor, Role
+from core.errors import DomainError
 
 HOLD = 10  # seconds in which outward work can still be cancelled
 
@@ -21,6 +22,13 @@ class Skipped(Exception):
         super().__init__(words)
 
 
+Result = str | Skipped | DomainError
+
+
+def _many_at_a_time(actor: Actor, row: Any, options: Mapping[str, Any]) -> str:
+    raise TypeError("This deed is done to many rows at a time.")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Deed:
     """One thing that can be done to rows of a list.
@@ -28,6 +36,10 @@ class Deed:
     `perform(actor, row, options)` does it to one row and returns what came of it in a few words without any human's
     number or text. It runs in a transaction of its own, together with the row's result, so it must not commit, nor
     talk to a network: it calls one operation. `Skipped` and any `DomainError` become the row's result.
+
+    A deed that does talk to a network gives `perform_many(actor, rows, options)` instead. It is called outside of any
+    transaction with up to `at_a_time` rows and returns, by their keys, the words or the refusal of each. Those of a
+    killed worker are done again, so it must refuse by itself what is under way.
 
     `grade` is that of console.md 5.3; from 3 on a hold comes first. `form` asks for options, whose cleaned data must
     be JSON. `preview(actor, rows, options)` says who is affected, a sentence each, before it begins; it may be given a
@@ -38,7 +50,9 @@ class Deed:
     label: str
     spec: FilterSpec
     grade: int
-    perform: Callable[[Actor, Any, Mapping[str, Any]], str]
+    perform: Callable[[Actor, Any, Mapping[str, Any]], str] = _many_at_a_time
+    perform_many: Callable[[Actor, Sequence[Any], Mapping[str, Any]], Mapping[Any, Result]] | None = None
+    at_a_time: int = 32
     role: Role = Role.ADMIN
     key: str = ""
     done: str = "Done"

@@ -6,7 +6,8 @@ have no result yet. Whether to go on is asked before each row, under the lock th
 
 import logging
 import time
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -18,7 +19,7 @@ from django.utils import timezone
 from accounts.members import actor_named
 from console.lists import SPECS, Listing
 from console.models import Job, JobItem
-from console.work.deeds import DEEDS, EXPORT, Deed, Skipped
+from console.work.deeds import DEEDS, EXPORT, Deed, Result, Skipped
 from console.work.exporting import write_export
 from console.work.starting import planned_rows
 from console.work.telling import WORKER, tell, wake_job
@@ -145,6 +146,8 @@ def _work(job: Job, deed: Deed) -> None:
 
 def _batch(job: Job, deed: Deed, actor: Actor, *, pause: float) -> bool:
     """Do some rows and tell of them; False when there are none left."""
+    if deed.perform_many:
+        return _many(job, deed, actor, deed.perform_many)
     began, count, is_more = time.monotonic(), 0, True
     try:
         while is_more and count < BATCH and time.monotonic() - began < BATCH_FOR:
@@ -180,6 +183,42 @@ def _one(job: Job, deed: Deed, actor: Actor) -> bool:
             if tried == DEADLOCK_TRIES or not connection.is_usable():
                 raise
     return True
+
+
+def _many(job: Job, deed: Deed, actor: Actor, perform_many: Callable[..., Mapping[Any, Result]]) -> bool:
+    """The next rows of a deed that is done to many at a time; False when none waits. Raises `Ended`."""
+    began = time.monotonic()
+    with transaction.atomic():
+        _locked(job.pk, State.RUNNING)
+        waiting = JobItem.objects.filter(job=job, state=JobItem.State.WAITING).order_by("id")
+        items = list(waiting[: deed.at_a_time])
+    if not items:
+        return False
+    keys = [item.subject_id for item in items]
+    rows = {str(row.pk): row for row in deed.spec.rows(actor).filter(pk__in=keys)}
+    given = [rows[key] for key in keys if key in rows]
+    found = {str(key): _result(result) for key, result in perform_many(actor, given, job.options).items()}
+    missing = (JobItem.State.SKIPPED, "Not there any more")
+    for item in items:
+        (item.state, item.words), item.at = found.get(item.subject_id, missing), timezone.now()
+    with transaction.atomic():
+        # What was done was done, whatever became of the job meanwhile.
+        locked: Job = _jobs().select_for_update(no_key=True, of=("self",)).get(pk=job.pk)
+        JobItem.objects.bulk_update(items, ["state", "words", "at"])
+        for state, count in Counter(item.state for item in items).items():
+            column = JobItem.WORDS[state]
+            setattr(locked, column, getattr(locked, column) + count)
+        locked.save(update_fields=["done", "failed", "skipped"])
+    _note_progress(job.pk, took=time.monotonic() - began)
+    return True
+
+
+def _result(result: Result) -> tuple[int, str]:
+    if isinstance(result, Skipped):
+        return JobItem.State.SKIPPED, _short(result.words)
+    if isinstance(result, DomainError):
+        return JobItem.State.FAILED, _short(result.message)
+    return JobItem.State.DONE, _short(result)
 
 
 def _perform(job: Job, deed: Deed, actor: Actor, key: str) -> tuple[int, str]:

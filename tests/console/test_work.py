@@ -142,6 +142,29 @@ def test_pause_and_cancel_stop_it_before_the_next_row(alice: User, identity: Any
         del DEEDS["stop"]
 
 
+def test_many_at_a_time_have_their_results_and_stop_after_a_batch(alice: User, identity: Any) -> None:
+    calls: list[int] = []
+
+    def perform_many(actor: Actor, rows: Any, options: Mapping[str, Any]) -> dict[Any, Any]:
+        calls.append(len(rows))
+        if len(calls) == 2:
+            cancel_job(actor_of(alice), job)
+        results = [Skipped("Was so before"), Conflict("Not this one.")]
+        return {row.pk: results[n] if n < 2 else "Marked" for n, row in enumerate(rows)}
+
+    deed = Deed(name="mark-many", label="Mark", spec=THREADS, grade=2, perform_many=perform_many, at_a_time=10)
+    try:
+        threads(identity, 35)
+        job = begin(alice, deed)
+        job = after(job)
+    finally:
+        del DEEDS["mark-many"]
+    assert calls == [10, 10]
+    assert (job.state, job.done, job.failed, job.skipped, job.total) == ("cancelled", 16, 2, 2, 35)
+    waiting = JobItem.objects.filter(state=JobItem.State.WAITING).count()
+    assert waiting == 15
+
+
 def test_who_lost_the_right_meanwhile_ends_it(alice: User, identity: Any, mark: Deed) -> None:
     threads(identity, 2)
     job = begin(alice, mark)
