@@ -4,6 +4,7 @@ from uuid import UUID
 
 from procrastinate.contrib.django import app
 
+from console.rehearsing import rehearse
 from console.work.ending import forget_old_exports
 from console.work.running import run_job, wake_due_jobs
 
@@ -12,6 +13,12 @@ from console.work.running import run_job, wake_due_jobs
 def work(job_id: str) -> None:
     """Go on with one job of a list; `lock` and `queueing_lock` are the job."""
     run_job(UUID(job_id))
+
+
+@app.task(name="console.rehearse")
+def rehearse_draft(rehearsal_id: str) -> None:
+    """Judge a long history; a rehearsal of a page's length needs no job."""
+    rehearse(UUID(rehearsal_id))
 
 
 @app.periodic(cron="* * * * * */10")

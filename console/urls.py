@@ -3,7 +3,21 @@
 from django.urls import path
 from django.views.generic import RedirectView
 
-from console.views import blocked, phone, preferences, rail, rules, search, theme, threads, trace
+from console.views import (
+    blocked,
+    phone,
+    preferences,
+    rail,
+    reach,
+    rehearsals,
+    rulebook,
+    rules,
+    search,
+    shadows,
+    theme,
+    threads,
+    trace,
+)
 
 app_name = "console"
 urlpatterns = [
@@ -22,6 +36,27 @@ urlpatterns = [
     path("console/threads/<uuid:pk>/allow/", rules.allow_number, name="allow"),
     path("console/threads/<uuid:pk>/rules/<uuid:rule_pk>/remove/", rules.remove_rule, name="remove_rule"),
     path("console/blocked/", blocked.show_blocked, name="blocked"),
+    path("console/rules/", rulebook.show_rules, name="rules"),
+    path("console/rules/add/", rulebook.add_rule, name="add_rule"),
+    path("console/rules/paste/", rulebook.paste_rules, name="paste_rules"),
+    path("console/rules/changes/<int:pk>/revert/", rulebook.revert_change, name="revert_change"),
+    path("console/rules/<uuid:rule_id>/", rulebook.show_rule, name="rule"),
+    path("console/rules/<uuid:pk>/pause/", rulebook.pause_rule, name="pause_rule"),
+    path("console/rules/<uuid:pk>/resume/", rulebook.resume_rule, name="resume_rule"),
+    path("console/rules/<uuid:pk>/delete/", rulebook.remove_from_rules, name="delete_rule"),
+    path("console/identities/<str:handle>/reach/", reach.show_reach, name="reach"),
+    path("console/rehearsals/", rehearsals.show_rehearsals, name="rehearsals"),
+    path("console/rehearsals/new/", rehearsals.new_rehearsal, name="new_rehearsal"),
+    path("console/rehearsals/<uuid:pk>/", rehearsals.show_rehearsal, name="rehearsal"),
+    path("console/rehearsals/<uuid:pk>/apply/", rehearsals.apply_rehearsal, name="apply_rehearsal"),
+    path("console/rehearsals/<uuid:pk>/discard/", rehearsals.discard_rehearsal, name="discard_rehearsal"),
+    path("console/rehearsals/<uuid:pk>/shadow/", rehearsals.shadow_rehearsal, name="shadow_rehearsal"),
+    path("console/rehearsals/<uuid:pk>/allow/", rehearsals.allow_people, name="allow_people"),
+    path("console/shadows/", shadows.show_shadows, name="shadows"),
+    path("console/shadows/<uuid:pk>/", shadows.show_shadow, name="shadow"),
+    path("console/shadows/<uuid:pk>/stop/", shadows.stop_shadow, name="stop_shadow"),
+    path("console/shadows/<uuid:pk>/promote/", shadows.promote_shadow, name="promote_shadow"),
+    path("console/shadows/<uuid:pk>/allow/", shadows.allow_in_shadow, name="allow_in_shadow"),
     path("console/search/", search.show_search, name="search"),
     path("console/trace/", trace.open_trace, name="open_trace"),
     path("console/trace/<str:any_id>/", trace.show_trace, name="trace"),

@@ -64,10 +64,10 @@ def put_back(actor: Actor, identity: Identity, number: str, *, former: Former, r
             else:
                 delete_rule(actor, rule, reason=reason)
         for facts in missing:
-            status = facts.pop("status")
-            rule = create_rule(actor, identity, match_target=number, reason=reason, **facts)
-            if status != rule.status:
-                update_rule(actor, rule, changes={"status": status}, reason=reason)
+            words = {"action": facts["action"], "direction": facts["direction"]}
+            rule = create_rule(actor, identity, match_target=number, reason=reason, seen=None, **words)
+            if facts["status"] != rule.status:
+                update_rule(actor, rule, changes={"status": facts["status"]}, reason=reason)
 
 
 def _locked(identity: Identity, number: str) -> tuple[Identity, list[ContactRule]]:

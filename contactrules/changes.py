@@ -6,11 +6,11 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import connection, transaction
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from accounts.models import Identity
-from contactrules.models import ContactRule, RuleRevision
+from contactrules.models import ContactRule, Decision, RuleRevision
 from contactrules.reach import RuleSet, both_modes
 from contactrules.rules import (
     delete_rule,
@@ -59,6 +59,11 @@ def hits_of(rules: Iterable[ContactRule]) -> dict[UUID, Hits]:
     with connection.cursor() as cursor:
         cursor.execute(_HITS, [timezone.now() - HITS_WITHIN, MOST_HITS, ids])
         return {rule_id: Hits(count, last_at) for rule_id, count, last_at in cursor.fetchall()}
+
+
+def never_hit() -> Q:
+    """Rules that have not decided anything yet."""
+    return Q(~Exists(Decision.objects.filter(rule_id=OuterRef("pk"))))
 
 
 def reasons_of(rules: Iterable[ContactRule]) -> dict[UUID, str]:

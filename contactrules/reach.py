@@ -6,9 +6,13 @@ A draft is applied to the value exactly as it is applied to the rows, so what wa
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import reduce
+from operator import or_
 from typing import Any, Protocol, Self
 from urllib.parse import urlencode
 from uuid import UUID, uuid4
+
+from django.db.models import Q
 
 from accounts.models import Identity
 from contactrules.models import ContactRule, Decision, RuleRevision
@@ -190,10 +194,14 @@ class Draft:
         modes = {"inbound_mode": self.inbound_mode, "outbound_mode": self.outbound_mode}
         return {name: mode for name, mode in modes.items() if mode} | {"steps": [step.frozen() for step in self.steps]}
 
+    def pairs(self) -> list[tuple[str, str]]:
+        """What `read` understands, as names and values."""
+        modes = [("inbound_mode", self.inbound_mode), ("outbound_mode", self.outbound_mode)]
+        return [pair for pair in modes if pair[1]] + [_pair(step) for step in self.steps]
+
     def query(self) -> str:
-        """The part of an address that `read` understands."""
-        pairs = [("inbound_mode", self.inbound_mode), ("outbound_mode", self.outbound_mode)]
-        return urlencode([pair for pair in pairs if pair[1]] + [_pair(step) for step in self.steps])
+        """The same as a part of an address."""
+        return urlencode(self.pairs())
 
     @property
     def is_empty(self) -> bool:
@@ -234,6 +242,21 @@ def is_redundant(action: str, direction: str, *, inbound_mode: str, outbound_mod
     idle = Identity.FilterMode.BLACKLIST if action == ContactRule.Action.ALLOW else Identity.FilterMode.WHITELIST
     modes = ([] if direction == _OUT else [inbound_mode]) + ([] if direction == _IN else [outbound_mode])
     return all(mode == idle for mode in modes)
+
+
+def redundant() -> Q:
+    """Rules that `is_redundant` says are: for a list of rules with their identities."""
+    modes = Identity.FilterMode
+    idle = {ContactRule.Action.ALLOW: modes.BLACKLIST, ContactRule.Action.BLOCK: modes.WHITELIST}
+    return reduce(or_, [_idle(action, mode) for action, mode in idle.items()])
+
+
+def _idle(action: str, mode: str) -> Q:
+    inbound = Q(identity__imessage_filter_mode=mode)
+    outbound = Q(identity__imessage_outbound_filter_mode=mode)
+    outbound |= Q(identity__imessage_outbound_filter_mode="") & inbound
+    sides = (Q(direction=_IN) & inbound) | (Q(direction=_OUT) & outbound) | (Q(direction=_BOTH) & inbound & outbound)
+    return Q(action=action) & sides
 
 
 class _Workbench:
