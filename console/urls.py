@@ -5,6 +5,8 @@ from django.views.generic import RedirectView
 
 from console.views import (
     blocked,
+    exports,
+    jobs,
     phone,
     preferences,
     rail,
@@ -17,6 +19,7 @@ from console.views import (
     theme,
     threads,
     trace,
+    views,
 )
 
 app_name = "console"
@@ -60,6 +63,19 @@ urlpatterns = [
     path("console/search/", search.show_search, name="search"),
     path("console/trace/", trace.open_trace, name="open_trace"),
     path("console/trace/<str:any_id>/", trace.show_trace, name="trace"),
+    path("console/jobs/", jobs.show_jobs, name="jobs"),
+    path("console/jobs/new/", jobs.begin_job, name="begin_job"),
+    path("console/jobs/export/", exports.export_list, name="export"),
+    path("console/jobs/<uuid:pk>/", jobs.show_job, name="job"),
+    path("console/jobs/<uuid:pk>/file/", exports.download_export, name="job_file"),
+    path("console/jobs/<uuid:pk>/failures.csv", jobs.download_failures, name="job_failures"),
+    path("console/jobs/<uuid:pk>/pause/", jobs.steer, {"deed": "pause"}, name="pause_job"),
+    path("console/jobs/<uuid:pk>/resume/", jobs.steer, {"deed": "resume"}, name="resume_job"),
+    path("console/jobs/<uuid:pk>/cancel/", jobs.steer, {"deed": "cancel"}, name="cancel_job"),
+    path("console/views/", views.show_views, name="views"),
+    path("console/views/new/", views.keep_view, name="keep_view"),
+    path("console/views/<uuid:pk>/", views.edit_view, name="edit_view"),
+    path("console/views/<uuid:pk>/delete/", views.drop_view, name="drop_view"),
     path("console/phone/", phone.show_phones, name="phones"),
     path("console/phone/<str:number>/", phone.show_phone, name="phone"),
     path("console/phone/<str:number>/screen/", phone.show_screen, name="phone_screen"),

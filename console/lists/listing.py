@@ -7,6 +7,7 @@ from functools import cached_property, reduce
 from operator import or_
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
+from uuid import UUID
 
 from django.db.models import QuerySet
 from django.http import HttpRequest, QueryDict
@@ -16,7 +17,8 @@ from console.lists.fields import LONGEST, Field, Option, Unreadable
 from console.lists.paging import Order, Page, Place, read_cursor, read_page
 from console.lists.ranges import KEYS as RANGE_KEYS
 from console.lists.ranges import begin_of, bound_text, bound_words, read_bound
-from core.actor import Actor
+from console.models import SavedView
+from core.actor import Actor, Role
 
 if TYPE_CHECKING:
     from console.lists.spec import FilterSpec
@@ -70,6 +72,8 @@ class Tab:
     url: str
     is_current: bool
     slug: str = ""
+    is_shared: bool = False
+    saved_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +210,16 @@ class Listing:
         return bool(self._state.terms or self._state.sought or self._state.bounds)
 
     @property
+    def is_moving(self) -> bool:
+        """Whether its range moves with the clock."""
+        return "range" in self._state.bounds
+
+    @property
+    def may_share(self) -> bool:
+        """Whether the actor may save views for others."""
+        return self.actor.may(Role.ADMIN)
+
+    @property
     def unknown(self) -> Sequence[Unknown]:
         """What was not understood; bulk work refuses a filter that has any."""
         return self._state.unknown
@@ -330,13 +344,21 @@ class Listing:
 
     @cached_property
     def tabs(self) -> list[Tab]:
-        """All rows, then the views that the list comes with."""
+        """All rows, the views that the list comes with, then those that people saved.
+
+        Links to saved views spell their filter out: whoever gets one sees the same rows without having the view.
+        """
         mine = sorted(self.full_pairs)
         tabs = [Tab("All", self.spec.url, not mine)]
         for view in self.spec.views:
             pairs = self._pairs(self._read(_by_key(QueryDict(view.query))))
             url = self.spec.url + _query_string([("view", view.slug)])
             tabs.append(Tab(view.label, url, sorted(pairs) == mine, view.slug))
+        saved = SavedView.objects.visible_to(self.actor).filter(list_name=self.spec.name)
+        for kept in saved.order_by("name", "pk"):
+            pairs = self._pairs(self._read(_by_key(QueryDict(kept.query.removeprefix("?")))))
+            url = self.spec.url + _query_string(pairs)
+            tabs.append(Tab(kept.name, url, sorted(pairs) == mine, kept.slug, kept.is_shared, kept.id))
         return tabs
 
     # --- The filter bar
@@ -378,11 +400,20 @@ class Listing:
     def _take_view(self, texts: dict[str, list[str]]) -> tuple[str, dict[str, list[str]]]:
         """The view that the address names, taken out of its texts, and what it stands for."""
         slugs = texts.get("view", [])
-        view = next((view for view in self.spec.views if slugs[:1] == [view.slug]), None)
-        if view is None:
+        query = self._query_of_view(slugs[0]) if slugs else None
+        if query is None:
             return "", {}
         texts["view"] = slugs[1:]
-        return view.slug, _by_key(QueryDict(view.query))
+        return slugs[0], _by_key(QueryDict(query.removeprefix("?")))
+
+    def _query_of_view(self, slug: str) -> str | None:
+        """What a view of this list stands for: one it comes with, else one's own, else a shared one."""
+        for view in self.spec.views:
+            if view.slug == slug:
+                return view.query
+        named = SavedView.objects.visible_to(self.actor).filter(list_name=self.spec.name, slug=slug[:LONGEST])
+        saved = named.order_by("is_shared").first() if "\x00" not in slug else None
+        return saved.query if saved else None
 
     def _read(self, texts: Mapping[str, list[str]]) -> _State:
         state = _State()

@@ -32,8 +32,8 @@ class View:
 class Column:
     """One column of an export: a lookup path, or a function of the row.
 
-    What is `masked` is a human's number, shown in full only to whom pages show it in full; `is_text` is what people
-    wrote, with the same rule.
+    What is `masked` is a human's number, in full only for whom pages show it in full. Numbers within other texts are
+    masked by the same rule.
     """
 
     key: str
@@ -49,7 +49,8 @@ class FilterSpec:
     `rows` gives all rows an actor may see, through `visible_to`, one row per primary key. `route` is the name of the
     list's address. The first of `sorts` is the default. `search` makes the question for `q`; it must ask nothing of
     rows the actor may not see. `nouns` are one row and many: *thread*, *threads*. `created` is the column of when a
-    row appeared: bulk work leaves rows alone that appeared after it was asked for.
+    row appeared: bulk work leaves rows alone that appeared after it was asked for. `row_words` names a row in a few
+    words for an actor, numbers masked; `row_url` is its page. Both are for the pages of jobs.
     """
 
     name: str
@@ -65,6 +66,8 @@ class FilterSpec:
     columns: tuple[Column, ...] = ()
     nouns: tuple[str, str] = ("row", "rows")
     created: str = "created_at"
+    row_words: Callable[[Any, Actor], str] | None = None
+    row_url: Callable[[Any], str] | None = None
     page_size: int = PAGE_SIZE
     by_key: dict[str, Field] = field(init=False, repr=False, compare=False)
 

@@ -15,7 +15,8 @@ from django.utils import timezone
 
 from console.lists import Column, Listing
 from console.lists.paging import ordered, value_of
-from core.actor import Actor, Role
+from console.masking import exported_number, masked_within
+from core.actor import Actor
 from core.secrets import new_token
 from core.tables import csv_line
 
@@ -88,17 +89,10 @@ def _batches(rows: QuerySet[Any]) -> Iterator[list[Any]]:
 def _cell(row: Any, column: Column, actor: Actor) -> Any:
     value = value_of(row, column.value) if isinstance(column.value, str) else column.value(row)
     if column.masked and value:
-        return masked(str(value), actor)
+        return exported_number(actor, str(value))
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
-    return str(value) if isinstance(value, UUID) else value
-
-
-def masked(text: str, actor: Actor) -> str:
-    """A number or a human's words as this actor may read them."""
-    if actor.may(Role.ADMIN):
-        return text
-    return f"…{text[-4:]}" if text.startswith("+") else "hidden"
+    return str(value) if isinstance(value, UUID) else masked_within(actor, value)
 
 
 def _csv_line(values: Iterable[object]) -> bytes:
