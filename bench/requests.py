@@ -21,6 +21,11 @@ def get(port: int, path: str, key: str = "") -> bytes:
     return _request("GET", path, port, {"X-API-Key": key} if key else {})
 
 
+def page(port: int, path: str, cookie: str) -> bytes:
+    """A page of the console for whoever the session's cookie belongs to."""
+    return _request("GET", path, port, {"Cookie": cookie})
+
+
 def sends(port: int, agents: Sequence[Any], count: int) -> list[bytes]:
     """Sends of all agents in turn, each with an idempotency key of its own."""
     return [

@@ -6,6 +6,7 @@ from functools import cached_property
 from django.db import connection
 
 from bench import captures, requests
+from bench.archive import LONG, Archive
 from bench.hooks import Hooks
 from bench.load import Load, Plan, drive
 from bench.population import AGENTS, Population
@@ -27,8 +28,9 @@ _TRIGGER = (
 class Rows:
     """One method for each row, of the name that the command takes."""
 
-    def __init__(self, stage: Stage, *, rounds: int, seconds: float) -> None:
+    def __init__(self, stage: Stage, *, rounds: int, seconds: float, messages: int) -> None:
         self._stage = stage
+        self._messages = messages
         self._rounds = rounds
         self._seconds = seconds
 
@@ -111,6 +113,15 @@ class Rows:
             self._run("DROP TRIGGER bench_notify ON procrastinate_jobs")
         yield Figure("callback, NOTIFY after commit", "/s", after[1:], 0.95, 1.3, inside[1:], "NOTIFY inside")
 
+    def console(self) -> Iterator[Figure]:
+        """The console's pages with a million messages stored, one reader after the other (row 10)."""
+        archive = Archive(self._population, messages=self._messages)
+        for name, address, session, must in _pages(archive):
+            asked = requests.page(self._web, address, session)
+            _one(self._web, asked)
+            took = [_good(drive(Plan(self._web, [asked] * 5, 1, 60))).p50 for _ in range(self._rounds)]
+            yield Figure(name, "ms", took, must, must / 2, lower=True, note=address.partition("?")[2])
+
     @cached_property
     def _population(self) -> Population:
         return Population()
@@ -157,6 +168,26 @@ class Rows:
     def _run(self, statement: str) -> None:
         with connection.cursor() as cursor:
             cursor.execute(statement)
+
+
+def _pages(archive: Archive) -> Iterator[tuple[str, str, str, float]]:
+    """Name, address, whose session, and how many milliseconds it may take at most (performance.md, row 10)."""
+    threads, blocked, search = "/console/threads/", "/console/blocked/", "/console/search/"
+    one = f"{threads}{archive.long.id}/"
+    rule = f"identity={archive.busy.handle}"
+    for who, session in (("operator", archive.operator), ("admin", archive.admin)):
+        yield f"Threads, {who}", threads, session, 100
+        yield f"Threads of one identity, {who}", f"{threads}?{rule}", session, 100
+        yield f"Threads that wait, {who}", f"{threads}?view=waiting", session, 100
+        yield f"Threads with failed sends, {who}", f"{threads}?view=failed", session, 100
+        yield f"Thread of {LONG:,}, newest, {who}", one, session, 80
+        yield f"Thread of {LONG:,}, its middle, {who}", f"{one}?start={LONG // 2}", session, 80
+        yield f"Blocked to review, {who}", blocked, session, 100
+        yield f"Blocked of one identity, {who}", f"{blocked}?{rule}", session, 100
+        yield f"Blocked by sender, {who}", f"{blocked}?group=sender", session, 100
+        yield f"Search, rare words, {who}", f"{search}?q=invoice777+hotel", session, 160
+        yield f"Search, a common word, {who}", f"{search}?q=wonderful", session, 160
+        yield f"Search, a number, {who}", f"{search}?q=(646)+000-1234", session, 160
 
 
 def _one(port: int, request: bytes) -> None:
