@@ -95,7 +95,7 @@ def rename_identity(actor: Actor, identity: Identity, *, handle: str) -> Identit
     return identity
 
 
-def update_identity(actor: Actor, identity: Identity, *, changes: dict[str, Any]) -> Identity:
+def update_identity(actor: Actor, identity: Identity, *, changes: dict[str, Any], reason: str = "") -> Identity:
     """Change `display_name`, `description`, `imessage_enabled` or `status` (active, paused); absent ones stay.
 
     A disabled or paused identity keeps its connections: nothing leaves, nothing is delivered, and what humans
@@ -121,7 +121,8 @@ def update_identity(actor: Actor, identity: Identity, *, changes: dict[str, Any]
             identity.save(update_fields=[*changes, "updated_at"])
             if not identity.is_reachable:
                 gate.shut(identity.id)
-            _record(actor, "identity.updated", identity, {"before": before, "after": changes})
+            said = {"reason": reason} if reason else {}
+            _record(actor, "identity.updated", identity, {"before": before, "after": changes, **said})
     return identity
 
 

@@ -1,11 +1,12 @@
 """The console's pages; every object has one address, every state of a list is in its query."""
 
-from django.urls import path
+from django.urls import path, re_path
 from django.views.generic import RedirectView
 
 from console.views import (
     blocked,
     exports,
+    identities,
     jobs,
     phone,
     preferences,
@@ -60,6 +61,24 @@ urlpatterns = [
     path("console/shadows/<uuid:pk>/stop/", shadows.stop_shadow, name="stop_shadow"),
     path("console/shadows/<uuid:pk>/promote/", shadows.promote_shadow, name="promote_shadow"),
     path("console/shadows/<uuid:pk>/allow/", shadows.allow_in_shadow, name="allow_in_shadow"),
+    path("console/identities/", identities.show_identities, name="identities"),
+    path("console/identities/+/", identities.make_identity, name="new_identity"),
+    path("console/identities/<str:handle>/", identities.show_identity, name="identity"),
+    path("console/identities/<str:handle>/rename/", identities.rename, name="identity_rename"),
+    path("console/identities/<str:handle>/on/", identities.switch_on, name="identity_on"),
+    re_path(
+        r"^console/identities/(?P<handle>[^/]+)/(?P<how>pause|disable)/$", identities.switch_off, name="identity_off"
+    ),
+    path("console/identities/<str:handle>/connections/", identities.show_connections, name="identity_connections"),
+    path(
+        "console/identities/<str:handle>/connections/<uuid:pk>/release/",
+        identities.release_connection,
+        name="release_connection",
+    ),
+    path("console/identities/<str:handle>/keys/", identities.show_keys, name="identity_keys"),
+    path("console/identities/<str:handle>/keys/new/", identities.make_key, name="make_key"),
+    path("console/identities/<str:handle>/keys/<str:pk>/revoke/", identities.end_key, name="end_key"),
+    path("console/identities/<str:handle>/activity/", identities.show_activity, name="identity_activity"),
     path("console/search/", search.show_search, name="search"),
     path("console/trace/", trace.open_trace, name="open_trace"),
     path("console/trace/<str:any_id>/", trace.show_trace, name="trace"),

@@ -18,11 +18,18 @@ class Xid8Field(models.BigIntegerField):  # type: ignore[type-arg]
         return "xid8"
 
 
+_TRAFFIC = models.Q(type__startswith="message.") | models.Q(type__startswith="tapback.")
+
+
 class EventQuerySet(TenantQuerySet["Event"]):
     def visible_to_agent(self, actor: Actor) -> Self:
         """What is blocked, and what people do about it, an agent must never see."""
         about_blocked = Q(type__endswith=".blocked") | Q(type__startswith="review.") | Q(type__startswith="release.")
         return self.filter(identity_id=actor.identity_id).exclude(about_blocked)
+
+    def of_deeds(self) -> Self:
+        """What people and programs did to how things are set up, without the traffic itself."""
+        return self.exclude(_TRAFFIC)
 
     def settled(self) -> Self:
         """Events below which nothing can appear any more: for readers that must miss nothing (architecture 10)."""
@@ -51,6 +58,8 @@ class Event(models.Model):
         indexes = [
             models.Index(fields=["organization_id", "-number"], name="event_org_number"),
             models.Index(fields=["conversation_id", "number"], name="event_conversation_number"),
+            # Costs a text on its way nothing: what is said is not in it.
+            models.Index(fields=["identity_id", "-number"], name="event_identity_deeds", condition=~_TRAFFIC),
         ]
 
     def __str__(self) -> str:

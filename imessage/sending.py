@@ -1,7 +1,7 @@
 """An agent's message on its way out: accepted here under locks, then drained one conversation at a time."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime, timedelta
 from typing import Any, cast
@@ -118,9 +118,15 @@ def append(conversation: Conversation, message: Message, parts: Sequence[Part]) 
     return message
 
 
-def used_of_cap(identity: Identity) -> int:
-    """How many messages of the rolling 24 hours the identity has used."""
-    return _in_window(identity).count()
+def used_of_cap(identity: Identity, *, at: datetime | None = None) -> int:
+    """How many messages of the rolling 24 hours the identity has used; or had used at a moment."""
+    return _in_window([identity.id], at or timezone.now()).count()
+
+
+def used_of_caps(identity_ids: Collection[UUID]) -> dict[UUID, int]:
+    """The same for several identities, in one question; one that used nothing is left out."""
+    used = _in_window(identity_ids, timezone.now()).order_by().values_list("identity_id")
+    return dict(used.annotate(used=models.Count("id")))
 
 
 def _one_transaction() -> AbstractContextManager[Any]:
@@ -220,7 +226,10 @@ def _check_cap(sender: Identity) -> datetime:
     )
 
 
-def _in_window(identity: Identity) -> models.QuerySet[Message]:
+def _in_window(identity_ids: Collection[UUID], at: datetime) -> models.QuerySet[Message]:
     return Message.objects.filter(
-        identity=identity, direction=Direction.OUTBOUND, created_at__gt=timezone.now() - CAP_WINDOW
+        identity_id__in=identity_ids,
+        direction=Direction.OUTBOUND,
+        created_at__gt=at - CAP_WINDOW,
+        created_at__lte=at,
     )

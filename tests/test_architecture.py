@@ -25,6 +25,7 @@ PACKAGES = ["core", "accounts", "events", "dialects", "lines", "contactrules", "
 # Reads of surfaces that may do without `visible_to`, each with its reason.
 DOORLESS = {
     "IdempotencyKey": "keyed by the actor's own scope; holds no row of a tenant",
+    "Organization": "an actor's own, or for operators all",
     "Line": "operators only, or behind a route of the tenant's own",
     "ProviderAccount": "operators only",
     "Route": "the phone page of development, operators only",
