@@ -57,7 +57,7 @@ def put_back(actor: Actor, identity: Identity, number: str, *, former: Former, r
     actor.require(Role.ADMIN)
     with transaction.atomic():
         identity, rules = _locked(identity, e164(number))
-        missing = [dict(rule) for rule in former]
+        missing = list(former)
         for rule in rules:
             if (facts := _frozen([rule])[0]) in missing:
                 missing.remove(facts)

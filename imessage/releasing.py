@@ -4,7 +4,7 @@ The stored verdict, the decision and the event of the block stay as they are; th
 """
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import transaction
@@ -34,14 +34,22 @@ _OVERDUE = timedelta(seconds=5)
 
 
 def release(
-    actor: Actor, message: Message, *, all_of_sender: bool = False, allow: bool = True, reason: str = ""
+    actor: Actor,
+    message: Message,
+    *,
+    all_of_sender: bool = False,
+    allow: bool = True,
+    reason: str = "",
+    hold: timedelta = HOLD,
 ) -> Release:
     """Have a blocked message, or all blocked ones of its conversation, reach the agent once the hold is over.
 
     With `allow` the number may reach the agent from then on, so that it can be answered; all of the sender are then
-    those blocked until that moment, without it those blocked until now. Asking again for the same gives the release
-    that is open. Raises `Forbidden` unless an admin, `NotBlocked`, `NotEnabled` (nobody would be told), `NotE164`
-    for a sender that no rule can name, `ReleaseUnderWay`.
+    those blocked until that moment, without it those blocked until now. Work that was held as a whole passes a
+    `hold` of nothing. Asking again for the same gives the release that is open.
+
+    Raises `Forbidden` unless an admin, `NotBlocked`, `NotEnabled` (nobody would be told), `NotE164` for a sender that
+    no rule can name, `ReleaseUnderWay`.
     """
     actor.require(Role.ADMIN)
     with transaction.atomic():
@@ -55,7 +63,8 @@ def release(
             raise NotBlocked()
         covering = _covering(message, all_of_sender=all_of_sender)
         if covering is None:
-            return _hold(actor, conversation, None if all_of_sender else message, allow=allow, reason=reason)
+            named = None if all_of_sender else message
+            return _hold(actor, conversation, named, allow=allow, reason=reason, until=timezone.now() + hold)
         if covering.allow != allow:
             raise ReleaseUnderWay()
         return covering
@@ -120,8 +129,9 @@ def _covering(message: Message, *, all_of_sender: bool) -> Release | None:
     )
 
 
-def _hold(actor: Actor, conversation: Conversation, message: Message | None, *, allow: bool, reason: str) -> Release:
-    now = timezone.now()
+def _hold(
+    actor: Actor, conversation: Conversation, message: Message | None, *, allow: bool, reason: str, until: datetime
+) -> Release:
     held = Release.objects.create(
         organization_id=conversation.organization_id,
         identity_id=conversation.identity_id,
@@ -132,8 +142,7 @@ def _hold(actor: Actor, conversation: Conversation, message: Message | None, *, 
         up_to=conversation.next_position - 1,
         reason=reason[:500],
         requested_by=actor.frozen(),
-        due_at=now + HOLD,
-        created_at=now,
+        due_at=until,
     )
     _tell(actor, "release.requested", held)
     _wake(conversation.id, held)
@@ -280,7 +289,7 @@ def _requester(one: Release) -> Actor:
 
 def _wake(conversation_id: UUID, held: Release | None = None) -> None:
     key = f"release:{conversation_id}"
-    at = held.due_at if held else None
+    at = held.due_at if held and held.due_at > timezone.now() else None
     wake("imessage.release", lock=key, once=key, at=at, conversation_id=str(conversation_id))
 
 

@@ -87,6 +87,11 @@ def senders_let_through_today() -> models.QuerySet[Conversation]:
     return Conversation.objects.filter(blocked_total__gt=0).exclude(blocked_today())
 
 
+def has_to_review() -> Exists:
+    """Whether a conversation holds something that is blocked and that nobody has looked at."""
+    return Exists(Message.objects.to_review().filter(conversation=OuterRef("pk")))
+
+
 def _named(action: str) -> Exists:
     """Whether an active rule with this action judges what the row's human sends."""
     rules = ContactRule.objects.active().covering(ContactRule.Direction.INBOUND)

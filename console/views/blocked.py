@@ -1,64 +1,309 @@
-"""The audit of what contact rules held back."""
+"""The review queue: what contact rules held back, who has looked at it, and its release."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from datetime import datetime
 from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
 
-from django.http import HttpResponse
+from django.contrib import messages
+from django.core import signing
+from django.http import HttpResponse, HttpResponseRedirect, QueryDict
 from django.shortcuts import render
-from django.views.decorators.http import require_safe
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from console.entry import PageRequest, draw, newest_event, page
-from console.flow import rules_of, verdict_in_words
-from console.lists import Column, FilterSpec, Range, Sort, identity_choice, wants_rows
-from core.actor import Actor
-from imessage.models import Message
+from console.entry import PageRequest, draw, newest_event, page, seen_by, tell, toast, toasts
+from console.friction import Confirmation, Confirmed, Fact, ask_again, confirm, leave_for
+from console.held import BLOCKED, DAYS, SENDERS, case_of, held_rows, sender_rows
+from console.lists import Listing, wants_rows
+from console.masking import shown_number
+from contactrules.admitting import Former, let_through, put_back, shut_out
+from core.actor import Actor, Role
+from core.errors import DomainError, Forbidden, Invalid, NotFound
+from imessage.models import Conversation, Message, Release
+from imessage.releasing import release, undo_release
+from imessage.reviewing import mark_reviewed, mark_sender_reviewed, unmark_reviewed, unmark_sender_reviewed
 
-# A link into a thread shows the message with so many before it.
-CONTEXT = 10
+REASON = "From the blocked messages, in the console."
+# What a bare address shows.
+DEFAULT = "view=to-review"
+# An Undo that carries what was is good for so long.
+UNDO_FOR = 3600
+_SALT = "console.blocked"
 
-BLOCKED = FilterSpec(
-    name="blocked",
-    title="Blocked",
-    route="console:blocked",
-    nouns=("blocked message", "blocked messages"),
-    rows=lambda actor: Message.objects.visible_to(actor).blocked().select_related("identity"),
-    fields=(identity_choice(),),
-    time=Range(column="created_at", label="Blocked"),
-    sorts=(Sort("when", "Time", "created_at"),),
-    columns=(
-        Column("when", "Time", "created_at"),
-        Column("human", "Sender", "human", masked=True),
-        Column("identity", "Identity", "identity__handle"),
-        Column("mode", "Mode then", "filter_mode"),
-        Column("text", "Text", "text", masked=True),
-    ),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class BlockedRow:
-    """One blocked message, why it was blocked, and where its thread is opened to show it."""
-
-    message: Message
-    reason: str
-    opens_at: int
+_THREAD = ("conversation__identity", "conversation__connection")
 
 
 @page
 @require_safe
 def show_blocked(request: PageRequest, actor: Actor) -> HttpResponse:
-    """Blocked messages, newest first; for a live region the rows alone."""
-    if wants_rows(request):
-        return render(request, "console/blocked/_list.html", _list(request, actor))
+    """Blocked messages, what nobody has looked at unless asked otherwise; with `group=sender` their senders."""
     number = newest_event()
-    return draw(request, actor, "console/blocked/blocked.html", _list(request, actor) | {"live_last": number})
+    grouped = request.GET.get("group") == "sender"
+    context = (_senders if grouped else _messages)(request, actor)
+    if wants_rows(request):
+        return render(request, "console/blocked/_list.html", context | {"may_act": _may_act(actor)})
+    frame = {"live_last": number, "may_act": _may_act(actor)}
+    return draw(request, actor, "console/blocked/blocked.html", context | frame)
 
 
-def _list(request: PageRequest, actor: Actor) -> dict[str, Any]:
-    listing = BLOCKED.read(request, actor)
-    found: list[Message] = list(listing.page.rows)
-    rules = rules_of(actor, found)
-    rows = [
-        BlockedRow(message, verdict_in_words(message, rules), max(1, message.position - CONTEXT)) for message in found
-    ]
-    return {"listing": listing, "rows": rows}
+@page
+@require_safe
+def show_held(request: PageRequest, actor: Actor, pk: UUID) -> HttpResponse:
+    """One blocked message: the verdict of then and of today, its sender, and what can be done about it."""
+    number = newest_event()
+    context = _case(actor, pk) | {"live_last": number}
+    template = "_case.html" if wants_rows(request) else "held.html"
+    return draw(request, actor, f"console/blocked/{template}", context)
+
+
+# --- Reviewing (grade 1)
+
+
+@page
+@require_POST
+def review(request: PageRequest, actor: Actor, pk: UUID) -> HttpResponse:
+    """Note that this person has looked at it."""
+    message = _message(actor, pk)
+    return _do(request, lambda: mark_reviewed(actor, message), "Reviewed.", undo=_address("unreview_blocked", pk))
+
+
+@page
+@require_POST
+def unreview(request: PageRequest, actor: Actor, pk: UUID) -> HttpResponse:
+    """Put it back among those to look at."""
+    message = _message(actor, pk)
+    return _do(request, lambda: unmark_reviewed(actor, message), "Back among those to review.")
+
+
+@page
+@require_POST
+def review_sender(request: PageRequest, actor: Actor, pk: UUID) -> HttpResponse:
+    """Note that this person has looked at all of a sender."""
+    thread: Conversation = seen_by(actor, Conversation, pk)
+    try:
+        marked_at = mark_sender_reviewed(actor, thread)
+    except DomainError as refused:
+        return _refuse(request, refused)
+    if marked_at:
+        undo = _address("unreview_sender", pk, marked=signing.dumps(marked_at.isoformat(), salt=_SALT))
+        tell(request, "All of this sender are reviewed.", undo=undo)
+    return _back(request)
+
+
+@page
+@require_POST
+def unreview_sender(request: PageRequest, actor: Actor, pk: UUID) -> HttpResponse:
+    """Take back what `review_sender` marked."""
+    thread: Conversation = seen_by(actor, Conversation, pk)
+
+    def deed() -> None:
+        marked_at = datetime.fromisoformat(_signed(request, "marked"))
+        unmark_sender_reviewed(actor, thread, marked_at=marked_at)
+
+    return _do(request, deed, "Back among those to review.")
+
+
+# --- The number's rules (grade 2)
+
+
+@page
+@require_POST
+def allow_sender(request: PageRequest, actor: Actor, pk: UUID) -> HttpResponse:
+    """Let the sender reach the identity from now on; what was blocked stays so."""
+    return _change_rules(request, actor, pk, let_through, "may reach")
+
+
+@page
+@require_POST
+def block_sender(request: PageRequest, actor: Actor, pk: UUID) -> HttpResponse:
+    """One block rule for the sender, both ways and in either mode, in place of all others."""
+    return _change_rules(request, actor, pk, shut_out, "is blocked both ways, in either mode, from")
+
+
+@page
+@require_POST
+def restore_rules(request: PageRequest, actor: Actor, pk: UUID) -> HttpResponse:
+    """The rules for the sender as they were before."""
+    message = _message(actor, pk)
+
+    def deed() -> None:
+        put_back(actor, message.identity, message.human, former=_signed(request, "was"), reason=REASON)
+
+    return _do(request, deed, "The rules are as they were.")
+
+
+# --- Releasing (grade 3)
+
+
+@page
+@require_http_methods(["GET", "HEAD", "POST"])
+def release_held(request: PageRequest, actor: Actor, pk: UUID) -> HttpResponse:
+    """Ask how, then hold the release; the toast and the page undo it until it goes out."""
+    actor.require(Role.ADMIN)
+    message = _message(actor, pk)
+    asked = _question(actor, message, whole=request.GET.get("of") == "sender")
+    answer = confirm(request, actor, asked)
+    if not isinstance(answer, Confirmed):
+        return answer
+    of_sender, allow = answer.data.get("of") == "sender", answer.data.get("rule") != "keep"
+    try:
+        held = release(actor, message, all_of_sender=of_sender, allow=allow, reason=answer.reason)
+    except DomainError as refused:
+        return ask_again(request, actor, asked, {"": refused.message})
+    seconds = max(0, round((held.due_at - timezone.now()).total_seconds()))
+    tell(request, f"Goes to @{message.identity.handle} in {seconds} s.", undo=_address("undo_release", held.pk))
+    return leave_for(request, reverse("console:held", args=[pk]))
+
+
+@page
+@require_POST
+def undo_held(request: PageRequest, actor: Actor, pk: UUID) -> HttpResponse:
+    """Take back a release during its hold."""
+    held: Release = seen_by(actor, Release, pk, "conversation")
+    undone = "Undone: nothing was released, and no rule was changed."
+    return _do(request, lambda: undo_release(actor, held), undone)
+
+
+# --- What pages show
+
+
+def _messages(request: PageRequest, actor: Actor) -> dict[str, Any]:
+    listing = Listing(BLOCKED, actor, request.GET or QueryDict(DEFAULT))
+    return {
+        "listing": listing,
+        "rows": held_rows(actor, listing.page.rows),
+        "is_queue": listing.full_pairs == [("state", "to-review")],
+        "tabs": _tabs(actor, listing),
+        **_elsewhere(actor, listing),
+    }
+
+
+def _senders(request: PageRequest, actor: Actor) -> dict[str, Any]:
+    listing = SENDERS.read(request, actor)
+    return {
+        "listing": listing,
+        "senders": sender_rows(actor, listing.page.rows),
+        "grouped": True,
+        "days": DAYS,
+        "tabs": _tabs(actor, None),
+        **_elsewhere(actor, listing),
+    }
+
+
+def _elsewhere(actor: Actor, listing: Listing) -> dict[str, Any]:
+    """What an empty list says and where it leads."""
+    return {
+        "ever": bool(listing.page.rows) or Message.objects.visible_to(actor).held_back().exists(),
+        "last_week": f"{BLOCKED.url}?view=all&range=7d",
+        "everything": f"{BLOCKED.url}?view=all",
+    }
+
+
+def _tabs(actor: Actor, listing: Listing | None) -> list[dict[str, Any]]:
+    """The views of the page; grouping by sender is one of them."""
+    own = (listing or BLOCKED.asked("", actor)).tabs[1:]
+    shown = [{"url": tab.url, "words": tab.label, "current": bool(listing) and tab.is_current} for tab in own]
+    by_sender = {"url": f"{BLOCKED.url}?group=sender", "words": "By sender", "current": listing is None}
+    return [*shown[:2], by_sender, *shown[2:]]
+
+
+def _case(actor: Actor, pk: UUID) -> dict[str, Any]:
+    message = _message(actor, pk)
+    case = case_of(actor, message)
+    return {"case": case, "row": case.row, "message": message, "may_act": _may_act(actor)}
+
+
+def _message(actor: Actor, pk: UUID) -> Message:
+    """A message that was ever blocked; any other does not exist here."""
+    message: Message = seen_by(actor, Message, pk, "identity", "release", *_THREAD)
+    if not message.is_blocked and message.released_at is None:
+        raise NotFound()
+    return message
+
+
+def _may_act(actor: Actor) -> bool:
+    """Who acts on blocked messages is who reads them."""
+    return actor.may(Role.ADMIN)
+
+
+def _question(actor: Actor, message: Message, *, whole: bool) -> Confirmation:
+    number, handle = shown_number(actor, message.human), f"@{message.identity.handle}"
+    count = message.conversation.blocked_total
+    return Confirmation(
+        title="Release to the agent",
+        sentence=f"{number} wrote to {handle} and was blocked. What you release is shown to the agent at its old place"
+        " and told to its endpoints in order, with the original time. The human is told nothing; what the router"
+        " answered them stands.",
+        action="Release",
+        back=reverse("console:held", args=[message.pk]),
+        facts=[Fact("From", number), Fact("To", handle), Fact("Blocked of this sender", count)],
+        warning=""
+        if message.conversation.connection.is_active
+        else "They have disconnected since: the agent can read it, and can answer only once they connect again.",
+        undoable="Undoing it within that time leaves no trace.",
+        choices="console/blocked/_choices.html",
+        context={"message": message, "count": count, "whole": whole, "handle": handle},
+    )
+
+
+# --- Answers
+
+
+def _do(request: PageRequest, deed: Callable[[], object], words: str, *, undo: str = "") -> HttpResponse:
+    """Do it and say so, or say why not."""
+    try:
+        deed()
+    except DomainError as refused:
+        return _refuse(request, refused)
+    tell(request, words, undo=undo)
+    return _back(request)
+
+
+def _change_rules(
+    request: PageRequest, actor: Actor, pk: UUID, deed: Callable[..., Former], words: str
+) -> HttpResponse:
+    message = _message(actor, pk)
+    try:
+        former = deed(actor, message.identity, message.human, reason=REASON)
+    except DomainError as refused:
+        return _refuse(request, refused)
+    undo = _address("restore_rules", pk, was=signing.dumps(former, salt=_SALT))
+    tell(request, f"{shown_number(actor, message.human)} {words} @{message.identity.handle}.", undo=undo)
+    return _back(request)
+
+
+def _back(request: PageRequest) -> HttpResponse:
+    """Live regions follow by themselves; without a script, the page that the form stood on."""
+    return toasts(request) if request.htmx else HttpResponseRedirect(_came_from(request))
+
+
+def _came_from(request: PageRequest) -> str:
+    """The page of ours that a form stood on, as the browser tells it; else the list."""
+    referer = request.headers.get("Referer", "")
+    ours = url_has_allowed_host_and_scheme(referer, {request.get_host()}, require_https=request.is_secure())
+    return referer if ours else BLOCKED.url
+
+
+def _refuse(request: PageRequest, refused: DomainError) -> HttpResponse:
+    if isinstance(refused, Forbidden | NotFound):
+        raise refused
+    if request.htmx:
+        return toast(request, refused)
+    messages.error(request, refused.message)
+    return _back(request)
+
+
+def _signed(request: PageRequest, name: str) -> Any:
+    """What an Undo of ours carries; raises `Invalid` when it is old or not ours."""
+    try:
+        return signing.loads(request.GET.get(name, ""), salt=_SALT, max_age=UNDO_FOR)
+    except signing.BadSignature as odd:
+        raise Invalid("It is too late for this Undo.") from odd
+
+
+def _address(name: str, pk: UUID, **query: str) -> str:
+    return reverse(f"console:{name}", args=[pk]) + (f"?{urlencode(query)}" if query else "")

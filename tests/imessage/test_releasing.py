@@ -68,7 +68,7 @@ def seen_by_agent(identity: Identity) -> list[str]:
 
 def test_nothing_happens_before_the_hold_is_over(blocked: Conversation, identity: Identity, admin: Actor) -> None:
     held = release(admin, message("two"))
-    assert held.due_at - held.created_at == timedelta(seconds=10)
+    assert timedelta(seconds=9) < held.due_at - held.created_at <= timedelta(seconds=10)
     assert settle(blocked.id) == 0
     assert seen_by_agent(identity) == ["hello"]
     [job] = waiting_jobs("imessage.release")
