@@ -2,21 +2,20 @@
 
 Grade 1, private: just do it. Grade 2, can be taken back: do it and `entry.tell(..., undo=...)`. Grade 3, reaches
 outward: `confirm` shows count, sample and who is affected, and the deed waits `HOLD` with a way to cancel. Grade 4,
-changes who can reach an agent at large: as 3, with a rehearsal to look at, a recent sign-in, the handle typed and a
-reason.
+changes who can reach an agent at large: done at once, after a rehearsal to look at, a recent sign-in, the handle typed
+and a reason.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from time import time
 from typing import Any, NamedTuple
 
+from allauth.account import app_settings
+from allauth.account.authentication import get_authentication_records
 from allauth.account.forms import ReauthenticateForm
-from allauth.account.internal.flows.reauthentication import (
-    did_recently_reauthenticate,
-    get_reauthentication_flows,
-    reauthenticate_by_password,
-)
+from allauth.account.internal.flows.reauthentication import reauthenticate_by_password
 from allauth.core import ratelimit
 from django.http import HttpResponse, HttpResponseRedirect, QueryDict
 from django.urls import reverse
@@ -66,7 +65,12 @@ class Confirmation:
     choices: str = ""
     context: Mapping[str, Any] = field(default_factory=dict)
     fields: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
-    hold: timedelta = HOLD
+    hold: timedelta | None = None
+
+    @property
+    def waits(self) -> timedelta:
+        """How long the deed can still be cancelled: `HOLD` at grade 3, not at all at grade 4, unless `hold` says."""
+        return self.hold if self.hold is not None else HOLD if self.grade == 3 else timedelta()
 
     @property
     def needs_sign_in(self) -> bool:
@@ -99,7 +103,7 @@ def confirm(
     if found:
         return _ask(request, actor, confirmation, found, status=422)
     reason = request.POST.get("reason", "").strip()
-    return Confirmed(reason=reason, data=request.POST, starts_at=timezone.now() + confirmation.hold)
+    return Confirmed(reason=reason, data=request.POST, starts_at=timezone.now() + confirmation.waits)
 
 
 def ask_again(
@@ -119,8 +123,9 @@ def leave_for(request: PageRequest, address: str) -> HttpResponse:
 
 
 def signed_in_recently(request: PageRequest) -> bool:
-    """Whether the person proved who they are within `ACCOUNT_REAUTHENTICATION_TIMEOUT`."""
-    return bool(did_recently_reauthenticate(request)) and bool(get_reauthentication_flows(request.user))
+    """Whether the person signed in, or proved again who they are, within `ACCOUNT_REAUTHENTICATION_TIMEOUT`."""
+    records = get_authentication_records(request, request.user)
+    return bool(records) and time() - records[-1]["at"] < app_settings.REAUTHENTICATION_TIMEOUT
 
 
 def _errors(request: PageRequest, asked: Confirmation) -> dict[str, str]:
@@ -168,7 +173,7 @@ def _ask(
         "other_way": other_way,
         "typed": request.POST.get("typed", ""),
         "reason": request.POST.get("reason", ""),
-        "hold_seconds": int(asked.hold.total_seconds()),
+        "hold_seconds": int(asked.waits.total_seconds()),
         "action_url": request.get_full_path(),
     }
     template = "console/kit/_confirm.html" if request.htmx else "console/kit/confirm.html"

@@ -188,8 +188,19 @@ def spark(values: Sequence[float], words: str) -> dict[str, Any]:
 
 @register.inclusion_tag("console/kit/_bars.html")
 def bars(bars: Sequence[charts.Bar], words: str, of: str = "Time", name: str = "bars") -> dict[str, Any]:
-    """Bars that lead to what they count, and the same as a table below. `name` tells two charts of a page apart."""
-    return {"bars": charts.drawn(bars), "words": words, "of": of, "name": name, "has_bad": any(b.bad for b in bars)}
+    """Bars that may lead to what they count, and the same as a table below. `name` tells two charts of a page apart.
+
+    An image may hold no links for those who hear it: with links it is for the eye and the pointer, the table for all.
+    """
+    leads = any(bar.url for bar in bars)
+    return {
+        "bars": charts.drawn(bars),
+        "words": words,
+        "of": of,
+        "name": name,
+        "has_bad": any(bar.bad for bar in bars),
+        "leads": leads,
+    }
 
 
 def _actor(context: Context) -> Any:

@@ -75,7 +75,7 @@
 
   const arm = (el) => {
     const state = record(el);
-    if (!state.due && !state.busy && !ended) state.due = setTimeout(refetch, WAIT, el);
+    if (!state.due && !state.busy && !ended) state.due = setTimeout(refetch, Number(el.dataset.liveWait) || WAIT, el);
   };
 
   const want = (el, number) => {

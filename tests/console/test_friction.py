@@ -131,3 +131,9 @@ def test_a_password_cannot_be_guessed_for_long(ask: Any) -> None:
 
 def test_nobody_is_asked_for_a_reason_that_nobody_needs(ask: Any) -> None:
     assert b'name="reason"' not in ask(RELEASE).content
+
+
+def test_only_what_reaches_outward_waits(ask: Any) -> None:
+    answer = ask(FLIP, MEANT)
+    assert answer.starts_at <= timezone.now()
+    assert b"you can cancel until then" not in ask(FLIP).content

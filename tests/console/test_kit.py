@@ -222,10 +222,16 @@ def test_a_line_of_nothing_is_flat() -> None:
 
 
 def test_a_chart_says_what_it_shows_and_has_a_table() -> None:
-    page = draw("{% bars bars 'Delivered per hour' 'Hour' %}", bars=[Bar("14:00", 3, bad=1, url="/x"), Bar("15:00", 1)])
+    page = draw("{% bars bars 'Delivered per hour' 'Hour' %}", bars=[Bar("14:00", 3, bad=1), Bar("15:00", 1)])
     assert 'role="img" aria-label="Delivered per hour"' in page
     assert page.count("<tr>") == 3
-    assert "NaN" not in draw("{% spark v 'Hits' %}", v=[1, 2, 3])
+    assert 'role="img" aria-label="Hits"' in draw("{% spark v 'Hits' %}", v=[1, 2, 3])
+
+
+def test_bars_that_lead_somewhere_are_links_in_the_table_and_hidden_as_an_image() -> None:
+    page = draw("{% bars bars 'Delivered per hour' %}", bars=[Bar("14:00", 3, url="/x")])
+    assert 'aria-hidden="true"' in page
+    assert '<a href="/x">14:00</a>' in page
 
 
 def test_progress_is_told_to_those_who_do_not_see_it() -> None:
