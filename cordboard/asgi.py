@@ -1,6 +1,7 @@
 """One port: HTTP to Django's WSGI handler in a fixed pool of threads, websockets to Channels.
 
-The WSGI side costs less than half of Django's ASGI handler per request (architecture.md, section 8).
+Programs' requests go a short way to it. The WSGI side costs less than half of Django's ASGI handler per request
+(architecture.md, section 8).
 """
 
 import os
@@ -19,8 +20,11 @@ from django.conf import settings  # noqa: E402
 from django.core.wsgi import get_wsgi_application  # noqa: E402
 
 from console import live  # noqa: E402
+from cordboard.programs import Programs  # noqa: E402
 
 _http: Any = WSGIMiddleware(cast(Any, get_wsgi_application()), workers=settings.WEB_THREADS)
+# The same threads: each has a connection to the database, and more of those than needed cost throughput.
+_programs = Programs(_http.executor)
 _sockets = ProtocolTypeRouter(
     {"websocket": AllowedHostsOriginValidator(AuthMiddlewareStack(URLRouter(live.urlpatterns)))}
 )
@@ -34,6 +38,8 @@ async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
         await _sockets(scope, receive, send)
     elif scope["path"] == "/livez":
         await _alive(send)
+    elif _programs.takes(scope):
+        await _programs(scope, receive, send)
     else:
         await _http(scope, receive, send)
 

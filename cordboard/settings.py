@@ -103,6 +103,12 @@ MIDDLEWARE = [
     "allauth.account.middleware.AccountMiddleware",
 ]
 
+# All that the requests of programs need: the API's and providers' callbacks (cordboard/programs.py).
+PROGRAM_MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "django.middleware.common.CommonMiddleware",
+]
+
 ROOT_URLCONF = "cordboard.urls"
 APPEND_SLASH = False
 ASGI_APPLICATION = "cordboard.asgi.application"
@@ -133,6 +139,7 @@ if _database["ENGINE"] != "django.db.backends.postgresql":
 DATABASES = {
     "default": _database
     | {
+        "ENGINE": "core.database",
         # Persistent connections, one per web thread; a checked one survives a restart of the server.
         "CONN_MAX_AGE": None,
         "CONN_HEALTH_CHECKS": True,

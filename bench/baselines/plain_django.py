@@ -20,7 +20,7 @@ from cordboard import settings as product
 settings.configure(
     SECRET_KEY="plain",  # noqa: S106
     ALLOWED_HOSTS=["*"],
-    DATABASES=product.DATABASES,
+    DATABASES={"default": product.DATABASES["default"] | {"ENGINE": "django.db.backends.postgresql"}},
     INSTALLED_APPS=[
         "django.contrib.auth",
         "django.contrib.contenttypes",
