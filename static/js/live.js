@@ -1,13 +1,27 @@
 // Keeps the regions of a page true. The socket only says that something changed; what changed is fetched from the
 // region's own address, so it always obeys the page's filter, order and rights.
+//
+//   data-live="topics"  data-live-url="address"   a region: fetched when one of its topics (console/topics.py) is heard
+//   data-live-types="connection. message."        only for events whose type begins so
+//   data-live-wait="4000"                         at most one fetch in so many ms; else one a second
+//   data-live-swap="outerMorph"                   else innerMorph
+//   data-live-tail="address"                      a thread's log: asked for what is new after the last data-position
+//   data-rows, data-row (see keys.js)             in a region make it a list, where nothing moves under the pointer: rows
+//                                                 shown change in place, new ones wait behind a button, those that no
+//                                                 longer match stay, marked. data-live-whole: no list, drawn as it comes
+//   data-live-state, -words, -pause, -fact="…"    the pill, and what it tells when opened
+//   data-live-count="3"                           counted in the title, beside the rows that wait
 (() => {
   const WAIT = 120; // ms in which several events become one fetch
+  const EVERY = 1000, TAIL_EVERY = 300; // ms between two fetches of a region while events keep coming
   const PING_EVERY = 25000, PONG_WITHIN = 10000;
   const POLL_VISIBLE = 5000, POLL_HIDDEN = 30000, POLL_AFTER_TRIES = 3;
   const HIDDEN_FOR = 5 * 60000;
   const REMEMBERED = 2000;
   // These change messages that their own number does not name: the whole log is drawn anew.
   const REDRAWS = new Set(["message.read", "message.peer_read"]);
+  // Told by signals, which have no number to catch up from.
+  const UNNUMBERED = /deliver|endpoint|job|rehearsal|shadow/;
 
   const pill = document.querySelector("[data-live-state]");
   const elements = () => [...document.querySelectorAll("[data-live]")];
@@ -15,32 +29,62 @@
 
   let last = Number(document.body.dataset.liveLast) || 0;
   let fresh = true, socket = null, open = false, listening = true, catchingUp = true, ended = "";
-  let tries = 0, polled = false, staleSince = null, reconnect, pong, hidden;
+  let answered = false, tries = 0, polled = false, staleSince = null, reconnect, pong, hidden, lost = false;
+  let paused = sessionStorage.getItem("live-paused") !== null, piled = 0, heardAt = null, drawnAt = new Date();
   const seen = new Set();
   const records = new WeakMap();
   const record = (el) => {
-    if (!records.has(el)) records.set(el, { busy: false, due: 0, full: false, since: null, from: null, failed: 0 });
+    if (!records.has(el)) {
+      records.set(el, { busy: false, due: 0, at: -EVERY, full: false, since: null, from: null, failed: 0, behind: false, waits: {} });
+      for (const leaves of ["pointerleave", "focusout"]) el.addEventListener(leaves, () => setTimeout(settle, 0, el));
+    }
     return records.get(el);
   };
-  const pending = (state) => state.busy || state.due || state.full || state.since !== null;
+  const wanted = (state) => state.full || state.since !== null;
 
   // --- What the pill says
+
+  const clock = (at) => at?.toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit", timeZone: document.body.dataset.zone ?? "UTC" });
+  const put = (name, words) => {
+    for (const el of document.querySelectorAll(`[data-live-fact="${name}"]`)) el.textContent = words;
+  };
 
   const say = () => {
     const states = elements().map(record);
     const stale = states.some((state) => state.failed) || !listening || !open;
     const polling = polled && !open && !states.some((state) => state.failed);
-    if (catchingUp && open && !states.some(pending)) catchingUp = false;
+    if (answered && !states.some((state) => state.behind)) catchingUp = false;
     let name = "live", words = "Live";
     if (ended) [name, words] = ["ended", ended];
     else if (!navigator.onLine) [name, words] = ["offline", "Offline"];
+    else if (paused) [name, words] = ["paused", piled ? `Paused, ${piled} new` : "Paused"];
     else if (polling) [name, words] = ["polling", "Every 5 s"];
     else if (catchingUp && (open || fresh)) [name, words] = ["catching-up", "Catching up"];
-    else if (stale) [name, words] = ["stale", `Stale since ${(staleSince ??= new Date()).toISOString().slice(11, 16)}`];
+    else if (stale) [name, words] = ["stale", `Stale since ${clock((staleSince ??= new Date()))}`];
     if (name === "live" || name === "polling") staleSince = null;
     pill.hidden = false;
     pill.dataset.liveState = name;
     pill.querySelector("[data-live-words]").textContent = words;
+    for (const el of elements()) el.classList.toggle("is-stale", record(el).failed > 0 || name === "stale" || name === "offline");
+    for (const button of document.querySelectorAll("[data-live-pause]")) {
+      button.hidden = Boolean(ended);
+      button.setAttribute("aria-pressed", String(paused));
+    }
+    put("connection", open ? "Connected" : polling ? "Refused; asked for every 5 s" : "None");
+    put("heard", clock(heardAt) ?? "None since this page was opened");
+    put("drawn", clock(drawnAt));
+    put("waiting", paused ? `${piled} changes` : elements().map((el) => waitsInWords(record(el).waits)).filter(Boolean).join("; ") || "Nothing");
+    badge();
+  };
+
+  // --- The title and the icon count what waits to be seen
+
+  const title = document.title, icon = document.querySelector("link[rel=icon]"), calm = icon?.href;
+  const badge = () => {
+    const count = elements().reduce((sum, el) => sum + (record(el).waits.new ?? 0) + Number(el.dataset.liveCount ?? 0), 0);
+    document.title = count ? `(${count}) ${title}` : title;
+    const href = (count && icon?.dataset.new) || calm;
+    if (icon && icon.href !== href) icon.href = href;
   };
 
   // --- Regions
@@ -50,15 +94,17 @@
     const tail = el.dataset.liveTail && !state.full && state.since !== null;
     const address = tail ? tailAddress(el, state) : fullAddress(el, state);
     const after = lastPosition(el);
-    Object.assign(state, { busy: true, due: 0, full: false, since: null });
+    Object.assign(state, { busy: true, due: 0, at: performance.now(), full: false, since: null });
     say();
     try {
       const response = await fetch(address, { headers: { "HX-Request": "true" }, signal: AbortSignal.timeout(15000) });
       if (response.redirected && new URL(response.url).pathname === document.body.dataset.signIn) end("Signed out");
-      else if (response.status === 403 || response.status === 404) end("No longer yours");
+      else if (response.status === 403) end("No longer yours");
+      else if (response.status === 404) el.removeAttribute("data-live");
       else if (!response.ok) throw new Error(String(response.status));
       else await swap(el, await response.text(), tail, after);
-      Object.assign(state, { failed: 0, from: null });
+      Object.assign(state, { failed: 0, from: null, behind: false });
+      drawnAt = new Date();
       polled = !open;
     } catch {
       polled = false;
@@ -67,15 +113,17 @@
       state.full = true;
     }
     state.busy = false;
-    el.classList.toggle("is-stale", state.failed > 0);
     if (state.failed) state.due = setTimeout(refetch, Math.min(10000, 250 * 2 ** state.failed), el);
-    else if (state.full || state.since !== null) arm(el);
+    else if (wanted(state)) arm(el);
     say();
   };
 
+  // The first of several changes is shown at once; while they keep coming, no more often than the region wants.
   const arm = (el) => {
     const state = record(el);
-    if (!state.due && !state.busy && !ended) state.due = setTimeout(refetch, Number(el.dataset.liveWait) || WAIT, el);
+    if (state.due || state.busy || ended || paused) return;
+    const every = Number(el.dataset.liveWait) || (el.dataset.liveTail ? TAIL_EVERY : EVERY);
+    state.due = setTimeout(refetch, Math.max(WAIT, state.at + every - performance.now()), el);
   };
 
   const want = (el, number) => {
@@ -99,11 +147,14 @@
   const swap = async (el, text, tail, after) => {
     const unfolded = [...el.querySelectorAll("details[open]")].map((details) => details.id);
     const detail = { tail: Boolean(tail), after };
-    el.dispatchEvent(new CustomEvent("live:before", { detail }));
+    const focused = el.contains(document.activeElement);
+    el.dispatchEvent(new CustomEvent("live:before", { bubbles: true, detail }));
     if (tail) await append(el, text, after);
-    else await morph(el, text, el.dataset.liveSwap || "innerMorph");
+    else await morph(el, arranged(el, text), el.dataset.liveSwap || "innerMorph");
     for (const id of unfolded) document.getElementById(id)?.setAttribute("open", "");
-    el.dispatchEvent(new CustomEvent("live:after", { detail }));
+    if (focused && document.activeElement === document.body) el.focus({ preventScroll: true });
+    el.dispatchEvent(new CustomEvent("live:after", { bubbles: true, detail }));
+    offer(el);
   };
 
   const morph = (target, text, style) => htmx.swap({ sourceElement: target, target, text, swap: style });
@@ -121,12 +172,98 @@
     if (lastPosition(el)) document.getElementById("nothing-said")?.remove();
   };
 
+  // --- Lists: what is under the pointer stays there
+
+  const isHeld = (el) => el.matches(":hover, :focus-within") || el.querySelector("[data-selected]") !== null;
+  const rowsOf = (list) => new Map([...list.children].filter((row) => row.matches("[data-row]")).map((row) => [row.id, row]));
+  const waitsInWords = ({ new: added, moved, gone }) =>
+    [added && `${added} new`, moved && `${moved} moved`, gone && `${gone} no longer here`].filter(Boolean).join(" · ");
+
+  // The fresh rows, in the places of those that are shown. New ones wait; those that no longer match stay, marked; those
+  // that new ones pushed to the next page stay too. The order changes only while nobody has a hand in the list.
+  const arranged = (el, text) => {
+    const state = record(el), template = document.createElement("template");
+    template.innerHTML = text;
+    const shown = el.querySelector("[data-rows]"), fresh = template.content.querySelector("[data-rows]");
+    const old = shown && rowsOf(shown), now = fresh ? rowsOf(fresh) : new Map();
+    const whole = state.whole || !old?.size || el.matches("[data-live-tail], [data-live-whole]");
+    const swept = state.swept;
+    Object.assign(state, { whole: false, swept: false, waits: {} });
+    if (whole) return text;
+    const ids = [...now.keys()], places = [...old.keys()], kept = places.filter((id) => now.has(id));
+    const added = ids.length - kept.length;
+    const pushed = new Set();
+    if (template.content.querySelector("[rel=next]")) {
+      for (let at = places.length; pushed.size < added && at && !now.has(places[at - 1]); at--) pushed.add(places[at - 1]);
+    }
+    // Most rows move up; a row is counted as moved when one that was above it is below it now.
+    let least = Infinity, moved = 0, gone = 0;
+    for (const id of ids.filter((id) => old.has(id)).reverse()) {
+      const place = places.indexOf(id);
+      if (place > least) moved++;
+      else least = place;
+    }
+    const order = isHeld(el) ? kept : ids.filter((id) => old.has(id));
+    if (order !== kept) moved = 0;
+    const next = order.values();
+    const rows = [...shown.children].map((child) => {
+      if (now.has(child.id) && old.has(child.id)) return now.get(next.next().value);
+      if (!old.has(child.id)) return template.content.getElementById(child.id) ?? child.cloneNode(true);
+      const row = child.cloneNode(true);
+      if (pushed.has(child.id)) return row;
+      if (swept) return "";
+      gone++;
+      row.dataset.gone = "";
+      return row;
+    });
+    state.waits = { new: added, moved, gone };
+    if (fresh) fresh.replaceChildren(...rows);
+    else {
+      const list = shown.cloneNode();
+      list.append(...rows);
+      template.innerHTML = list.outerHTML;
+    }
+    return template.innerHTML;
+  };
+
+  const settle = (el) => record(el).waits.moved && !isHeld(el) && want(el);
+
+  const offer = (el) => {
+    const state = record(el), words = waitsInWords(state.waits);
+    if (words && !state.button?.isConnected) {
+      const frame = Object.assign(document.createElement("div"), { className: "waits" });
+      state.button = Object.assign(document.createElement("button"), { type: "button", className: "button is-small" });
+      Object.assign(state.button.dataset, { key: ".", keyLabel: "Show what is new" });
+      state.button.addEventListener("click", () => showWaiting(el));
+      frame.append(state.button);
+      el.before(frame);
+    }
+    if (!state.button) return;
+    state.button.hidden = !words;
+    state.button.textContent = words;
+  };
+
+  const showWaiting = async (el) => {
+    const state = record(el), focused = document.activeElement === state.button;
+    state.whole = true;
+    if (!state.busy) {
+      clearTimeout(state.due);
+      await refetch(el);
+    } else state.full = true;
+    el.scrollTop = 0;
+    if (focused) el.focus({ preventScroll: true });
+  };
+
+  // What one does next clears away what no longer matches.
+  document.addEventListener("submit", () => elements().forEach((el) => (record(el).swept = true)));
+
   // --- What the socket says
 
   const hears = (el, event) => {
-    const topics = el.dataset.live.split(" ");
-    const types = el.dataset.liveTypes?.split(" ");
-    return event.topics.some((topic) => topics.includes(topic)) && (!types || types.some((type) => event.type.startsWith(type)));
+    const types = event.type && el.dataset.liveTypes?.split(" ");
+    // A crowd is told as `job:*`.
+    return el.dataset.live.split(" ").some((topic) => event.topics.includes(topic) || event.topics.includes(topic.replace(/:.*/, ":*"))) &&
+      (!types || types.some((type) => event.type.startsWith(type)));
   };
 
   const happened = (event) => {
@@ -134,11 +271,24 @@
     seen.add(event.number);
     if (seen.size > REMEMBERED) seen.delete(seen.values().next().value);
     const appends = /^(message|tapback)\./.test(event.type) && !REDRAWS.has(event.type);
-    for (const el of elements()) if (hears(el, event)) want(el, appends ? event.number : undefined);
+    pass(event, appends ? event.number : undefined);
+  };
+
+  const pass = (event, number) => {
+    const regions = elements().filter((el) => hears(el, event));
+    if (!regions.length) return;
+    heardAt = new Date();
+    if (paused) piled += 1;
+    for (const el of regions) want(el, number);
   };
 
   const hello = () => send({ type: "hello", last, fresh });
   const send = (message) => socket?.readyState === WebSocket.OPEN && socket.send(JSON.stringify(message));
+
+  const caughtUp = () => {
+    answered = true;
+    for (const state of elements().map(record)) state.behind = wanted(state);
+  };
 
   const heard = {
     ready(message) {
@@ -150,13 +300,16 @@
       message.events.forEach(happened);
       if (message.caught_up) {
         if (!fresh && elements().some((el) => record(el).failed)) wantAll();
-        fresh = false;
+        else if (lost) for (const el of elements()) if (UNNUMBERED.test(el.dataset.live)) want(el);
+        fresh = lost = false;
+        caughtUp();
       }
     },
     reset(message) {
       last = message.last;
-      fresh = false;
+      fresh = lost = false;
       wantAll();
+      caughtUp();
     },
     later: () => setTimeout(hello, 1000),
     typing(message) {
@@ -166,9 +319,7 @@
         }
       }
     },
-    topics(message) {
-      for (const el of elements()) if (el.dataset.live.split(" ").some((topic) => message.topics.includes(topic))) want(el);
-    },
+    topics: (message) => pass(message),
     state: (message) => (listening = message.listening),
     pong(message) {
       clearTimeout(pong);
@@ -188,7 +339,7 @@
       const message = JSON.parse(event.data);
       if (message.type === "ready") {
         tries = 0;
-        polled = false;
+        polled = answered = false;
         open = catchingUp = true;
       }
       heard[message.type]?.(message);
@@ -198,9 +349,13 @@
       if (socket !== mine) return;
       socket = null;
       open = false;
+      lost = true;
       clearTimeout(pong);
-      if (event.code === 4401) end("Signed out");
-      else if (event.code === 4403) wantAll();
+      // What is fetched tells who one is now, if anybody.
+      if (event.code === 4401 || event.code === 4403) {
+        paused = false;
+        wantAll();
+      }
       // While pages can be fetched the socket is tried for at the pace of the polling, not slower.
       const wait = Math.min(polled ? POLL_VISIBLE : 30000, 500 * 2 ** Math.max(0, tries - 2)) * (0.5 + Math.random() / 2);
       tries += 1;
@@ -251,6 +406,20 @@
       soon();
     }
   });
+  document.addEventListener("click", (event) => {
+    if (!event.target.closest("[data-live-pause]")) return;
+    paused = !paused;
+    piled = 0;
+    if (paused) sessionStorage.setItem("live-paused", "");
+    else sessionStorage.removeItem("live-paused");
+    for (const el of elements()) {
+      const state = record(el);
+      if (paused && !state.failed) state.due = clearTimeout(state.due) ?? 0;
+      else if (wanted(state)) arm(el);
+    }
+    say();
+  });
+  document.addEventListener("live:counted", badge);
   addEventListener("online", () => (soon(), say()));
   addEventListener("offline", say);
   addEventListener("pagehide", () => (ended ||= "Left"));

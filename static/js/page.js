@@ -1,4 +1,5 @@
-// Small things every page shares: times that stay true, filters that submit themselves, toasts that go away.
+// Small things every page shares: times that stay true, filters that submit themselves, focus that is not lost, links
+// that are copied (data-copy, its value or the page's address), toasts that go away.
 (() => {
   const TOAST_FOR = 15000;
 
@@ -25,13 +26,39 @@
   });
   for (const button of document.querySelectorAll("[data-auto-submit] [data-submit]")) button.hidden = true;
 
-  // A control that its own action took away leaves the focus to the region it changed.
-  let acted = false;
-  document.addEventListener("submit", () => (acted = true));
+  // A control that its own action took away leaves the focus to the row that took its row's place, else to the region.
+  let acted = null;
+  const rowsOf = (list) => [...(document.getElementById(list?.id) ?? list)?.querySelectorAll("[data-row]") ?? []];
+  document.addEventListener("submit", (event) => {
+    const row = event.target.closest("[data-row]"), list = row?.closest("[data-rows]");
+    acted = { list, at: rowsOf(list).indexOf(row) };
+  });
   document.addEventListener("htmx:after:swap", (event) => {
     if (!acted) return;
-    acted = false;
-    if (document.activeElement === document.body) event.detail.ctx.target?.focus?.({ preventScroll: true });
+    const { list, at } = acted, target = event.detail.ctx.target;
+    acted = null;
+    if (document.activeElement !== document.body) return;
+    const row = at >= 0 && (rowsOf(list)[at] ?? rowsOf(list).at(-1));
+    (row ? (row.querySelector("a[href]") ?? row) : target)?.focus?.({ preventScroll: true });
+  });
+  const busy = ({ type, detail: { ctx: { target } } }) => {
+    if (type === "htmx:before:request") target?.setAttribute?.("aria-busy", "true");
+    else target?.removeAttribute?.("aria-busy");
+  };
+  document.addEventListener("htmx:before:request", busy);
+  document.addEventListener("htmx:finally:request", busy);
+
+  document.addEventListener("click", async (event) => {
+    const copy = event.target.closest("[data-copy]");
+    if (!copy) return;
+    const words = copy.dataset.copy || location.href;
+    // Without https there is no clipboard: then the words are shown to be copied by hand.
+    try {
+      await navigator.clipboard.writeText(words);
+      say("Copied.");
+    } catch {
+      say(words);
+    }
   });
 
   const toasts = document.getElementById("toasts");
@@ -42,9 +69,9 @@
       else toast.remove();
     }, TOAST_FOR);
   };
-  const complain = (words) => {
+  const say = (words, tone = "") => {
     const toast = document.createElement("div");
-    toast.className = "toast is-bad";
+    toast.className = `toast ${tone}`;
     toast.append(Object.assign(document.createElement("p"), { textContent: words }));
     toasts.append(toast);
   };
@@ -53,7 +80,7 @@
       for (const change of changes) for (const node of change.addedNodes) if (node.nodeType === 1) expire(node);
     }).observe(toasts, { childList: true });
     for (const toast of toasts.children) expire(toast);
-    const failed = () => complain("That could not be saved just now. Nothing was changed; try again.");
+    const failed = () => say("That could not be saved just now. Nothing was changed; try again.", "is-bad");
     document.addEventListener("htmx:error", failed);
     document.addEventListener("htmx:response:error", (event) => {
       if (event.detail.ctx.response.status >= 500) failed();

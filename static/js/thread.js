@@ -1,4 +1,5 @@
-// The thread's own manners: follow the newest only from the bottom, never move what is being read, show who is typing.
+// The thread's own manners: follow the newest only from the bottom, never move what is being read, say where the unseen
+// begin, show who is typing.
 (() => {
   const TYPING_FOR = 60000;
   const scroller = document.getElementById("thread-scroll");
@@ -9,7 +10,7 @@
   const words = document.getElementById("new-messages-words");
   const announcements = document.getElementById("announcements");
   const typing = document.getElementById("typing");
-  let unread = 0, held = null, reading = null, standsAt = 0, typingBy = "", typingEnds;
+  let unread = 0, unseen = "", held = null, reading = null, standsAt = 0, typingBy = "", typingEnds;
 
   // The scroller runs from the bottom up (column-reverse), so the newest is at 0.
   const atBottom = () => scroller.scrollTop > -40;
@@ -19,6 +20,8 @@
   const show = () => {
     button.hidden = unread === 0;
     words.textContent = `${unread} new`;
+    log.dataset.liveCount = unread;
+    log.dispatchEvent(new Event("live:counted", { bubbles: true }));
   };
 
   // What is being read: the first message in sight, and how far it stands from the top.
@@ -36,28 +39,33 @@
   });
 
   log.addEventListener("live:after", (event) => {
+    const added = bubbles().filter((bubble) => Number(bubble.dataset.position) > held.newest);
+    // The line above the first unseen one stays until the thread is left.
+    const isWatched = held.bottom && !document.hidden;
+    if (!isWatched && added.length && !unread) unseen = added[0].id;
+    if (!isWatched) unread += added.length;
+    for (const bubble of bubbles()) bubble.toggleAttribute("data-unseen", bubble.id === unseen);
     const el = reading && document.getElementById(reading.id);
     if (held.bottom) scroller.scrollTop = 0;
     else if (el) scroller.scrollTop += el.getBoundingClientRect().top - reading.top;
     standsAt = scroller.scrollTop;
     if (held.bottom || !el) reading = null;
-    const added = bubbles().filter((bubble) => Number(bubble.dataset.position) > held.newest);
-    if (!held.bottom) unread += added.length;
     if (added.length && !event.detail.tail) announcements.textContent = added.length === 1 ? "1 message added" : `${added.length} messages added`;
     if (added.some((bubble) => bubble.classList.contains(typingBy === "agent" ? "is-outbound" : "is-inbound"))) stopTyping();
     show();
   });
 
-  scroller.addEventListener("scroll", () => {
-    if (!atBottom()) return;
+  const look = () => {
+    if (!atBottom() || document.hidden || !unread) return;
     unread = 0;
     show();
-  }, { passive: true });
+  };
+  scroller.addEventListener("scroll", look, { passive: true });
+  document.addEventListener("visibilitychange", look);
 
   button.addEventListener("click", () => {
     scroller.scrollTop = 0;
-    unread = 0;
-    show();
+    look();
     scroller.focus({ preventScroll: true });
   });
 
