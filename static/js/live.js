@@ -73,7 +73,7 @@
     put("connection", open ? "Connected" : polling ? "Refused; asked for every 5 s" : "None");
     put("heard", clock(heardAt) ?? "None since this page was opened");
     put("drawn", clock(drawnAt));
-    put("waiting", paused ? `${piled} changes` : elements().map((el) => waitsInWords(record(el).waits)).filter(Boolean).join("; ") || "Nothing");
+    put("waiting", paused ? (piled ? `${piled} heard of` : "Nothing yet") : elements().map((el) => waitsInWords(record(el).waits)).filter(Boolean).join("; ") || "Nothing");
     badge();
   };
 

@@ -1,0 +1,98 @@
+"""The palette: from a few letters to a page, an identity, a thread or an id, within the rights of who asks."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from django.db.models import Q
+from django.http import HttpResponse
+from django.shortcuts import render
+from django.urls import NoReverseMatch, reverse
+from django.views.decorators.http import require_safe
+
+from accounts.models import Identity
+from console.entry import PageRequest, draw, page
+from console.keys import GO
+from core.actor import Actor, Role
+from core.phones import digits_of, pretty
+from imessage.models import Conversation
+
+# So many of each kind: a palette is for going somewhere, lists are for reading.
+MOST = 6
+# Fewer digits are in every other number.
+FEWEST_DIGITS = 3
+_AN_ID = re.compile(r"[a-z]{2,8}_[a-z0-9]{16,}|[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Somewhere to go: what it is called, what tells it from others, and the key that leads there too."""
+
+    label: str
+    url: str
+    note: str = ""
+    key: str = ""
+
+
+@page
+@require_safe
+def show_palette(request: PageRequest, actor: Actor) -> HttpResponse:
+    """What the letters find, in groups; a page of its own for who has no script."""
+    asked = request.GET.get("q", "").replace("\x00", "").strip()[:200]
+    context = {"asked": asked, "groups": [group for group in _groups(actor, asked) if group[1]]}
+    if request.htmx:
+        return render(request, "console/palette/_found.html", context)
+    return draw(request, actor, "console/palette/palette.html", context)
+
+
+def _groups(actor: Actor, asked: str) -> Iterator[tuple[str, list[Found]]]:
+    yield "Pages", [place for place in _places() if asked.lower() in place.label.lower()]
+    if asked:
+        yield "Identities", list(_identities(actor, asked))
+        yield "Threads", list(_threads(actor, asked))
+        yield "Search", list(_searches(asked))
+
+
+def _places() -> Iterator[Found]:
+    for name, key in GO.items():
+        try:
+            yield Found(name.capitalize(), reverse(f"console:{name}"), key=f"g {key}")
+        except NoReverseMatch:  # the phone page is there in development only
+            continue
+
+
+def _identities(actor: Actor, asked: str) -> Iterator[Found]:
+    name = asked.removeprefix("@")
+    named = Q(handle__icontains=name) | Q(display_name__icontains=name)
+    for identity in Identity.objects.visible_to(actor).live().filter(named).order_by("handle")[:MOST]:
+        url = f"{reverse('console:threads')}?{urlencode({'identity': identity.handle})}"
+        yield Found(f"@{identity.handle}", url, note=identity.display_name)
+
+
+def _threads(actor: Actor, asked: str) -> Iterator[Found]:
+    sought = Q(identity__handle=asked.removeprefix("@").lower())
+    digits = digits_of(asked)
+    if _sees_numbers(actor):
+        sought |= Q(human__contains=digits) if len(digits) >= FEWEST_DIGITS else Q(pk=None)
+    else:
+        # Who may not read numbers may not guess them digit by digit either.
+        sought |= Q(human=f"+{digits}")
+    threads = Conversation.objects.visible_to(actor).filter(sought).select_related("identity")
+    for thread in threads.order_by("-last_at", "-id")[:MOST]:
+        url = reverse("console:thread", args=[thread.id])
+        yield Found(_shown(actor, thread.human), url, note=f"@{thread.identity.handle}")
+
+
+def _searches(asked: str) -> Iterator[Found]:
+    if _AN_ID.fullmatch(asked):
+        yield Found("Trace this id", f"{reverse('console:open_trace')}?{urlencode({'id': asked})}")
+    yield Found(f"Search all texts for “{asked}”", f"{reverse('console:search')}?{urlencode({'q': asked})}")
+
+
+def _sees_numbers(actor: Actor) -> bool:
+    return actor.role in {Role.OPERATOR, Role.ADMIN}
+
+
+def _shown(actor: Actor, number: str) -> str:
+    return pretty(number) if _sees_numbers(actor) else f"•••••{number[-2:]}"
