@@ -1,19 +1,7 @@
-"""The keys that all pages have, in the order of the `?` sheet; keys of one page stand on its controls (`keys.js`)."""
+"""The keys that all pages have, in the order of the `?` sheet; those of places (`console/rail.py`) and of
+one page stand on its controls (`keys.js`)."""
 
 from dataclasses import dataclass
-
-# The letter after `g` that leads to a place of the rail.
-GO = {
-    "threads": "t",
-    "blocked": "b",
-    "deliveries": "d",
-    "rules": "r",
-    "identities": "i",
-    "webhooks": "w",
-    "jobs": "j",
-    "search": "s",
-    "phones": "p",
-}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """The places of the console in the order of a shift; a place is shown once its pages exist."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 from django.conf import settings
@@ -13,27 +13,30 @@ from core.actor import Actor
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """An entry of the rail: the name of its URL, and the first parts of the paths that belong to it."""
+    """An entry of the rail: the name of its URL, the letter that leads there after `g`, and the first parts of the
+    paths that belong to it.
+    """
 
     name: str
     label: str
     icon: str
+    letter: str
     parts: tuple[str, ...] = ()
     development: bool = False
 
 
 MAIN = (
-    Place("threads", "Threads", "threads", ("trace",)),
-    Place("blocked", "Blocked", "blocked"),
-    Place("deliveries", "Deliveries", "deliveries"),
-    Place("rules", "Rules", "rules", ("rehearsals", "shadows")),
-    Place("identities", "Identities", "identities"),
+    Place("threads", "Threads", "threads", "t", ("trace",)),
+    Place("blocked", "Blocked", "blocked", "b"),
+    Place("deliveries", "Deliveries", "deliveries", "d"),
+    Place("rules", "Rules", "rules", "r", ("rehearsals", "shadows")),
+    Place("identities", "Identities", "identities", "i"),
 )
 MORE = (
-    Place("webhooks", "Webhooks", "webhooks"),
-    Place("jobs", "Jobs", "jobs"),
-    Place("phones", "Phone", "phone", ("phone",), development=True),
-    Place("search", "Search", "search"),
+    Place("webhooks", "Webhooks", "webhooks", "w"),
+    Place("jobs", "Jobs", "jobs", "j"),
+    Place("phones", "Phone", "phone", "p", ("phone",), development=True),
+    Place("search", "Search", "search", "s"),
 )
 # What a region that shows the rail's numbers listens to.
 TOPICS = "threads blocked deliveries webhooks jobs"
@@ -48,6 +51,7 @@ class Entry:
     icon: str
     url: str
     current: bool
+    key: str
     count: str = ""
     words: str = ""
     urgent: bool = False
@@ -55,27 +59,12 @@ class Entry:
 
 def entries(places: tuple[Place, ...], actor: Actor, here: str) -> list[Entry]:
     """The places that exist, with their numbers; `here` is the part of the path that names where the reader is."""
-    return [_entry(place, url, actor, here) for place, url in _standing(places)]
-
-
-def here_of(request: HttpRequest) -> str:
-    """The part of a console path that names the place: `/console/<place>/...`."""
-    parts = request.path.split("/")
-    return parts[2] if len(parts) > 2 else ""
-
-
-def _entry(place: Place, url: str, actor: Actor, here: str) -> Entry:
-    entry = Entry(place.name, place.label, place.icon, url, here == place.name or here in place.parts)
-    found = counters.counted(place.name, actor)
-    if found is None or not found[1]:
-        return entry
-    counter, number = found
-    count = str(number) if number <= counters.MOST else f"{counters.MOST}+"
-    return Entry(entry.name, entry.label, entry.icon, entry.url, entry.current, count, counter.words, counter.urgent)
+    return [_entry(place, url, actor, here) for place, url in standing(places)]
 
 
 @cache
-def _standing(places: tuple[Place, ...]) -> list[tuple[Place, str]]:
+def standing(places: tuple[Place, ...]) -> list[tuple[Place, str]]:
+    """The places whose pages exist, with their addresses."""
     found = []
     for place in places:
         if place.development and not settings.DEVELOPMENT:
@@ -85,3 +74,21 @@ def _standing(places: tuple[Place, ...]) -> list[tuple[Place, str]]:
         except NoReverseMatch:
             continue
     return found
+
+
+def here_of(request: HttpRequest) -> str:
+    """The part of a console path that names the place: `/console/<place>/...`."""
+    parts = request.path.split("/")
+    return parts[2] if len(parts) > 2 else ""
+
+
+def _entry(place: Place, url: str, actor: Actor, here: str) -> Entry:
+    entry = Entry(
+        place.name, place.label, place.icon, url, here == place.name or here in place.parts, f"g {place.letter}"
+    )
+    found = counters.counted(place.name, actor)
+    if found is None or not found[1]:
+        return entry
+    counter, number = found
+    count = str(number) if number <= counters.MOST else f"{counters.MOST}+"
+    return replace(entry, count=count, words=counter.words, urgent=counter.urgent)

@@ -8,14 +8,15 @@ from urllib.parse import urlencode
 from django.db.models import Q
 from django.http import HttpResponse
 from django.shortcuts import render
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from accounts.models import Identity
 from console.entry import PageRequest, draw, page
-from console.keys import GO
-from core.actor import Actor, Role
-from core.phones import digits_of, pretty
+from console.masking import sees_numbers, shown_number
+from console.rail import MAIN, MORE, standing
+from core.actor import Actor
+from core.phones import digits_of
 from imessage.models import Conversation
 
 # So many of each kind: a palette is for going somewhere, lists are for reading.
@@ -55,11 +56,8 @@ def _groups(actor: Actor, asked: str) -> Iterator[tuple[str, list[Found]]]:
 
 
 def _places() -> Iterator[Found]:
-    for name, key in GO.items():
-        try:
-            yield Found(name.capitalize(), reverse(f"console:{name}"), key=f"g {key}")
-        except NoReverseMatch:  # the phone page is there in development only
-            continue
+    for place, url in standing(MAIN + MORE):
+        yield Found(place.label, url, key=f"g {place.letter}")
 
 
 def _identities(actor: Actor, asked: str) -> Iterator[Found]:
@@ -73,7 +71,7 @@ def _identities(actor: Actor, asked: str) -> Iterator[Found]:
 def _threads(actor: Actor, asked: str) -> Iterator[Found]:
     sought = Q(identity__handle=asked.removeprefix("@").lower())
     digits = digits_of(asked)
-    if _sees_numbers(actor):
+    if sees_numbers(actor):
         sought |= Q(human__contains=digits) if len(digits) >= FEWEST_DIGITS else Q(pk=None)
     else:
         # Who may not read numbers may not guess them digit by digit either.
@@ -81,18 +79,10 @@ def _threads(actor: Actor, asked: str) -> Iterator[Found]:
     threads = Conversation.objects.visible_to(actor).filter(sought).select_related("identity")
     for thread in threads.order_by("-last_at", "-id")[:MOST]:
         url = reverse("console:thread", args=[thread.id])
-        yield Found(_shown(actor, thread.human), url, note=f"@{thread.identity.handle}")
+        yield Found(shown_number(actor, thread.human), url, note=f"@{thread.identity.handle}")
 
 
 def _searches(asked: str) -> Iterator[Found]:
     if _AN_ID.fullmatch(asked):
         yield Found("Trace this id", f"{reverse('console:open_trace')}?{urlencode({'id': asked})}")
     yield Found(f"Search all texts for “{asked}”", f"{reverse('console:search')}?{urlencode({'q': asked})}")
-
-
-def _sees_numbers(actor: Actor) -> bool:
-    return actor.role in {Role.OPERATOR, Role.ADMIN}
-
-
-def _shown(actor: Actor, number: str) -> str:
-    return pretty(number) if _sees_numbers(actor) else f"•••••{number[-2:]}"

@@ -107,11 +107,15 @@
   const came = kept();
   const path = (address) => address && new URL(address).pathname;
   const at = came.links?.findIndex((link) => path(link) === location.pathname) ?? -1;
-  for (const link of document.querySelectorAll("[data-step]")) {
-    const to = at >= 0 && came.links[at + Number(link.dataset.step)];
-    if (to) Object.assign(link, { href: to, hidden: false });
-  }
-  for (const link of document.querySelectorAll("[data-back]")) if (path(came.from) === path(link.href)) link.href = came.from;
+  const lead = () => {
+    for (const link of document.querySelectorAll("[data-step]")) {
+      const to = at >= 0 && came.links[at + Number(link.dataset.step)];
+      if (to) Object.assign(link, { href: to, hidden: false });
+    }
+    for (const link of document.querySelectorAll("[data-back]")) if (path(came.from) === path(link.href)) link.href = came.from;
+  };
+  lead();
+  for (const drawn of ["live:after", "htmx:after:swap"]) document.addEventListener(drawn, lead);
   if (came.back && came.from === location.href) {
     const row = document.getElementById(came.row);
     if (row) (linkOf(row) ?? row).focus();

@@ -35,7 +35,7 @@
   const records = new WeakMap();
   const record = (el) => {
     if (!records.has(el)) {
-      records.set(el, { busy: false, due: 0, at: -EVERY, full: false, since: null, from: null, failed: 0, behind: false, waits: {} });
+      records.set(el, { busy: false, due: 0, at: -Infinity, full: false, since: null, from: null, failed: 0, behind: false, waits: {} });
       for (const leaves of ["pointerleave", "focusout"]) el.addEventListener(leaves, () => setTimeout(settle, 0, el));
     }
     return records.get(el);
