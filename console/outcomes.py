@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from django.utils import timezone
 
+from console.masking import masked_within
 from core.actor import Actor, Role
 from dialects import inkbox
 from webhooks import causes, outcomes
@@ -64,6 +65,8 @@ class Try:
     tone: str
     detail: str
     headers: Sequence[tuple[str, str]]
+    answer: str = ""
+    trouble: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +123,15 @@ def try_of(actor: Actor, attempt: Attempt) -> Try:
     else:
         words, tone = cause_of(actor, attempt.cause) or "No answer", "is-bad"
     kind = "sent again by hand" if attempt.is_replay else f"attempt {attempt.number}"
-    return Try(attempt, words, tone, kind, sorted(attempt.request_headers.items()))
+    return Try(
+        attempt,
+        words,
+        tone,
+        kind,
+        sorted(attempt.request_headers.items()),
+        answer=masked_within(actor, attempt.response_body or ""),
+        trouble=attempt.error_detail or "",
+    )
 
 
 def state_of(subscription: Subscription) -> State:

@@ -5,6 +5,7 @@ from django.views.generic import RedirectView
 
 from console.views import (
     blocked,
+    deliveries,
     exports,
     identities,
     jobs,
@@ -18,10 +19,12 @@ from console.views import (
     rules,
     search,
     shadows,
+    signing,
     theme,
     threads,
     trace,
     views,
+    webhooks,
 )
 
 app_name = "console"
@@ -91,6 +94,26 @@ urlpatterns = [
     path("console/identities/<str:handle>/keys/new/", identities.make_key, name="make_key"),
     path("console/identities/<str:handle>/keys/<str:pk>/revoke/", identities.end_key, name="end_key"),
     path("console/identities/<str:handle>/activity/", identities.show_activity, name="identity_activity"),
+    path("console/deliveries/", deliveries.show_deliveries, name="deliveries"),
+    path("console/deliveries/<uuid:event_id>/", deliveries.show_event, name="delivery"),
+    path("console/deliveries/<uuid:event_id>/check/", deliveries.check, name="check_signature"),
+    path(
+        "console/deliveries/<uuid:event_id>/<uuid:subscription_id>/again/",
+        deliveries.send_one_again,
+        name="send_again",
+    ),
+    path("console/webhooks/", webhooks.show_webhooks, name="webhooks"),
+    path("console/webhooks/new/", webhooks.make_webhook, name="make_webhook"),
+    path("console/webhooks/<uuid:pk>/", webhooks.show_webhook, name="webhook"),
+    path("console/webhooks/<uuid:pk>/change/", webhooks.change_webhook, name="change_webhook"),
+    path("console/webhooks/<uuid:pk>/test/", webhooks.test_webhook, name="test_webhook"),
+    path("console/webhooks/<uuid:pk>/disable/", webhooks.disable_webhook, name="disable_webhook"),
+    path("console/webhooks/<uuid:pk>/disable/undo/", webhooks.undo_disable_webhook, name="undo_disable_webhook"),
+    path("console/webhooks/<uuid:pk>/enable/", webhooks.enable_webhook, name="enable_webhook"),
+    path("console/webhooks/<uuid:pk>/delete/", webhooks.delete_webhook, name="delete_webhook"),
+    path("console/webhooks/<uuid:pk>/secret/", signing.rotate_secret, name="rotate_secret"),
+    path("console/webhooks/<uuid:pk>/secret/at-once/", signing.rotate_secret_at_once, name="rotate_secret_at_once"),
+    path("console/webhooks/<uuid:pk>/secret/end-old/", signing.end_old_secret, name="end_old_secret"),
     path("console/search/", search.show_search, name="search"),
     path("console/trace/", trace.open_trace, name="open_trace"),
     path("console/trace/<str:any_id>/", trace.show_trace, name="trace"),

@@ -11,6 +11,7 @@ HIDDEN = ("dns", "connect", "guarded")
 REDIRECT, LIMITED, GONE, CLIENT, SERVER = "redirect", "limited", "gone", "client", "server"
 
 NO_ANSWER = (TIMEOUT, TLS, CLOSED, PROTOCOL, REFUSED, *HIDDEN)
+ALL = (*NO_ANSWER, REDIRECT, LIMITED, GONE, CLIENT, SERVER)
 
 _WORDS = {
     TIMEOUT: "No whole answer in time",
@@ -24,7 +25,7 @@ _WORDS = {
     CLIENT: "The endpoint refused the request",
     SERVER: "The endpoint failed",
 }
-_UNREACHABLE = "The host could not be reached"
+UNREACHABLE_WORDS = "The host could not be reached"
 _EXACTLY = {
     "dns": "The host's name is unknown",
     "connect": "Nothing accepts connections there",
@@ -50,5 +51,5 @@ def of_failure(failure: OutboundFailed | OutboundRefused) -> str:
 def in_words(cause: str, *, exactly: bool = False) -> str:
     """A cause as people read it; `exactly` only for the installation's operators."""
     if cause in HIDDEN:
-        return _EXACTLY[cause] if exactly else _UNREACHABLE
+        return _EXACTLY[cause] if exactly else UNREACHABLE_WORDS
     return _WORDS.get(cause, "")
