@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from django.utils import timezone
 
-from console.masking import masked_within
+from console.masking import sees_numbers
 from core.actor import Actor, Role
 from dialects import inkbox
 from webhooks import causes, outcomes
@@ -33,6 +33,10 @@ _TONES = {
     outcomes.GONE: "is-bad",
 }
 
+# Where payloads hold what people wrote.
+_TEXTS = {"content", "text"}
+HIDDEN_TEXT = "(hidden from viewers)"
+
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 
@@ -54,6 +58,11 @@ class DeliveryRow:
     outcome: Outcome
     host: str
     type_words: str
+
+    @property
+    def label(self) -> str:
+        """For controls of this row."""
+        return f"{self.type_words} to {self.host}, {self.delivery.created_at:%d %b %H:%M:%S}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +138,8 @@ def try_of(actor: Actor, attempt: Attempt) -> Try:
         tone,
         kind,
         sorted(attempt.request_headers.items()),
-        answer=masked_within(actor, attempt.response_body or ""),
+        # What an endpoint answers may repeat what it was sent.
+        answer=(attempt.response_body or "") if sees_numbers(actor) else "",
         trouble=attempt.error_detail or "",
     )
 
@@ -179,12 +189,22 @@ def type_in_words(event_type: str) -> str:
     return inkbox.WEBHOOK_EVENTS.get(event_type, event_type)
 
 
-def payload_of(delivery: Delivery) -> Any:
-    """The body as a value; as text when it is no JSON."""
+def payload_of(actor: Actor, delivery: Delivery) -> Any:
+    """The body as a value, without what people wrote for a viewer."""
     try:
-        return json.loads(delivery.body)
+        payload = json.loads(delivery.body)
     except ValueError:
-        return delivery.body
+        payload = delivery.body
+    return payload if sees_numbers(actor) else _without_texts(payload)
+
+
+def _without_texts(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {
+            key: HIDDEN_TEXT if key in _TEXTS and isinstance(inner, str) else _without_texts(inner)
+            for key, inner in value.items()
+        }
+    return [_without_texts(inner) for inner in value] if isinstance(value, list) else value
 
 
 def in_words_from_now(moment: datetime) -> str:

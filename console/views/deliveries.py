@@ -182,14 +182,14 @@ def _who_is_affected(actor: Actor, rows: QuerySet[Any], options: Mapping[str, An
     found = preview(cast(DeliveryQuerySet, rows))
     shown = [
         f"{share.count:,} to {host_of(share.subscription.url)} for @{share.subscription.identity.handle}"
-        + ("" if share.subscription.is_active else ", which is disabled: they are sent all the same")
+        + ("." if share.subscription.is_active else ", which is disabled: they are sent all the same.")
         for share in found.shares[:5]
     ]
     if len(found.shares) > len(shown):
-        shown.append(f"and to {len(found.shares) - len(shown)} more endpoints")
+        shown.append(f"The rest to {len(found.shares) - len(shown)} more endpoints.")
     return [
         *shown,
-        f"{found.arrived:,} of them have arrived before, {found.missing:,} are missing.",
+        f"{found.arrived:,} have arrived before and would come twice, {found.missing:,} are missing.",
         "Oldest first, within a conversation one after the other. Each once; what fails can be sent again.",
     ]
 
@@ -365,7 +365,7 @@ def _event(actor: Actor, event_id: UUID) -> dict[str, Any]:
         "event_id": event_id,
         "first": first,
         "type_words": type_in_words(first.event_type),
-        "payload": payload_of(first),
+        "payload": payload_of(actor, first),
         "endpoints": [_endpoint(actor, delivery, first) for delivery in deliveries],
         "may_send": actor.may(Role.ADMIN),
         "signed_parts": (inkbox.REQUEST_ID_HEADER, inkbox.TIMESTAMP_HEADER, inkbox.SIGNATURE_HEADER),
@@ -382,8 +382,9 @@ def _endpoint(actor: Actor, delivery: Delivery, first: Delivery) -> dict[str, An
         "outcome": outcome_of(actor, delivery),
         "tries": [try_of(actor, attempt) for attempt in attempts[-MOST_TRIES:]],
         "earlier": max(0, len(attempts) - MOST_TRIES),
-        "payload": payload_of(delivery) if delivery.body != first.body else None,
+        "payload": payload_of(actor, delivery) if delivery.body != first.body else None,
         "why_not": why_not_again(delivery),
+        "failed_query": _query(since | {"outcome": _OUTCOMES_OF["failed"]}),
         "failed_since": DELIVERIES.url + _query(since | {"outcome": _OUTCOMES_OF["failed"]}),
         "all_since": DELIVERIES.url + _query(since),
     }

@@ -196,6 +196,7 @@ def test_a_viewer_reads_no_number_in_full_and_has_no_controls(
     for address in (LIST, page_of(delivery)):
         text = as_bob.get(address).content.decode()
         assert "5555550123" not in text
+        assert "text 0" not in text
         assert 'data-key="r"' not in text
         assert 'form="bulk"' not in text
     assert "Check a signature" not in text
