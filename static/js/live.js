@@ -1,16 +1,6 @@
 // Keeps the regions of a page true. The socket only says that something changed; what changed is fetched from the
 // region's own address, so it always obeys the page's filter, order and rights.
-//
-//   data-live="topics"  data-live-url="address"   a region: fetched when one of its topics (console/topics.py) is heard
-//   data-live-types="connection. message."        only for events whose type begins so
-//   data-live-wait="4000"                         at most one fetch in so many ms; else one a second
-//   data-live-swap="outerMorph"                   else innerMorph
-//   data-live-tail="address"                      a thread's log: asked for what is new after the last data-position
-//   data-rows, data-row (see keys.js)             in a region make it a list, where nothing moves under the pointer: rows
-//                                                 shown change in place, new ones wait behind a button, those that no
-//                                                 longer match stay, marked. data-live-whole: no list, drawn as it comes
-//   data-live-state, -words, -pause, -fact="…"    the pill, and what it tells when opened
-//   data-live-count="3"                           counted in the title, beside the rows that wait
+// The attributes it goes by: docs/explanation/live.md.
 (() => {
   const WAIT = 120; // ms in which several events become one fetch
   const EVERY = 1000, TAIL_EVERY = 300; // ms between two fetches of a region while events keep coming
@@ -232,7 +222,7 @@
     const state = record(el), words = waitsInWords(state.waits);
     if (words && !state.button?.isConnected) {
       const frame = Object.assign(document.createElement("div"), { className: "waits" });
-      state.button = Object.assign(document.createElement("button"), { type: "button", className: "button is-small" });
+      state.button = Object.assign(document.createElement("button"), { type: "button", className: "button is-primary is-small" });
       Object.assign(state.button.dataset, { key: ".", keyLabel: "Show what is new" });
       state.button.addEventListener("click", () => showWaiting(el));
       frame.append(state.button);

@@ -1,5 +1,5 @@
-// Small things every page shares: times that stay true, filters that submit themselves, focus that is not lost, links
-// that are copied (data-copy, its value or the page's address), toasts that go away.
+// Small things every page shares: times that stay true, forms that submit themselves (data-auto-submit), the theme, focus
+// that is not lost, what is copied (data-copy: its value, or the page's address), toasts that go away.
 (() => {
   const TOAST_FOR = 15000;
 
@@ -25,6 +25,22 @@
     if (form && event.target.tagName === "SELECT") form.requestSubmit();
   });
   for (const button of document.querySelectorAll("[data-auto-submit] [data-submit]")) button.hidden = true;
+
+  // The theme switch without a page load; the form works without this script too.
+  document.addEventListener("submit", (event) => {
+    const form = event.target.closest("[data-theme-form]");
+    if (!form || !event.submitter) return;
+    event.preventDefault();
+    const theme = event.submitter.value;
+    const secure = location.protocol === "https:" ? "; Secure" : "";
+    const chosen = theme === "light" || theme === "dark";
+    document.cookie = `theme=${theme}; Path=/; SameSite=Lax; Max-Age=31536000${secure}`;
+    if (chosen) document.documentElement.dataset.theme = theme;
+    else delete document.documentElement.dataset.theme;
+    for (const button of form.querySelectorAll("button")) {
+      button.setAttribute("aria-pressed", String(button === event.submitter));
+    }
+  });
 
   // A control that its own action took away leaves the focus to the row that took its row's place, else to the region.
   let acted = null;
