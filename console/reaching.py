@@ -122,6 +122,11 @@ def numbers(number: int) -> str:
     return "1 number" if number == 1 else f"{number:,} numbers"
 
 
+def idle_words(rules: int) -> str:
+    """How many rules are redundant, in words."""
+    return f"{'1 rule changes' if rules == 1 else f'{rules:,} rules change'} no verdict in the present mode"
+
+
 def changes(revisions: Iterable[RuleRevision]) -> list[Change]:
     """Numbered changes in words."""
     return [_change(revision) for revision in revisions]
@@ -133,9 +138,9 @@ def changed_meanwhile(actor: Actor, identity: Identity, refused: ReachChanged) -
     return changes(since.exclude(actor__id=actor.id)[:MOST_CHANGES])
 
 
-def seen_in(data: QueryDict) -> int | None:
+def seen_in(data: QueryDict, otherwise: str = "") -> int:
     """The revision that a form was drawn at; a form without a readable one is refused as outdated, if anything is."""
-    text = data.get("seen", "")
+    text = data.get("seen", "") or otherwise
     return int(text) if text.isascii() and text.isdigit() and len(text) <= 9 else 0
 
 

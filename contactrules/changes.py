@@ -61,6 +61,12 @@ def hits_of(rules: Iterable[ContactRule]) -> dict[UUID, Hits]:
         return {rule_id: Hits(count, last_at) for rule_id, count, last_at in cursor.fetchall()}
 
 
+def hits_among(rules: QuerySet[ContactRule]) -> int:
+    """How often any of these rules decided in 30 days, counted no further than `MOST_HITS`."""
+    hits = Decision.objects.filter(rule_id__in=rules.order_by().values("pk"), at__gte=timezone.now() - HITS_WITHIN)
+    return hits[:MOST_HITS].count()
+
+
 def never_hit() -> Q:
     """Rules that have not decided anything yet."""
     return Q(~Exists(Decision.objects.filter(rule_id=OuterRef("pk"))))

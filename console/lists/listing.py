@@ -225,6 +225,11 @@ class Listing:
         return self._state.unknown
 
     @property
+    def may_search(self) -> bool:
+        """Whether the list can be searched; a template would call the search itself."""
+        return self.spec.search is not None
+
+    @property
     def q(self) -> str:
         """What is searched for."""
         return self._state.sought[0] if self._state.sought else ""

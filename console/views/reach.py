@@ -10,7 +10,8 @@ from django.views.decorators.http import require_safe
 from accounts.models import Identity
 from console.entry import PageRequest, draw, newest_event, page
 from console.lists import wants_rows
-from console.reaching import changes, identity_called, may_change, numbers, rule_rows, sentences
+from console.reaching import changes, identity_called, idle_words, may_change, rule_rows, sentences
+from console.views.identities import framed
 from contactrules.models import ContactRule, Rehearsal, RuleRevision, Shadow
 from contactrules.reach import redundant
 from core.actor import Actor
@@ -43,7 +44,7 @@ def _about(actor: Actor, identity: Identity) -> dict[str, Any]:
         "sentences": sentences(actor, identity),
         "rows": rule_rows(newest[:NEWEST_RULES]),
         "more": len(newest) > NEWEST_RULES,
-        "idle": f"{numbers(idle)} change{'s' if idle == 1 else ''} no verdict in the present mode" if idle else "",
+        "idle": idle_words(idle) if idle else "",
         "idle_url": f"{reverse('console:rules')}?{urlencode({'identity': identity.handle, 'redundant': 'yes'})}",
         "changes": changes(revisions[:NEWEST_CHANGES]),
         "rehearsals": rehearsals.order_by("-created_at", "-id")[:5],
@@ -51,27 +52,19 @@ def _about(actor: Actor, identity: Identity) -> dict[str, Any]:
         "ended_shadows": shadows.exclude(state=Shadow.State.RUNNING).order_by("-started_at")[:3],
         "flips": flips(identity),
         "may_change": may_change(actor),
-    }
+    } | framed(actor, identity, "reach")
 
 
 def flips(identity: Identity) -> list[dict[str, str]]:
-    """The other modes there are, as drafts to rehearse: both directions, and each by itself where that differs."""
+    """The other modes there are, as drafts to rehearse."""
     inbound, outbound = identity.imessage_filter_mode, identity.outbound_filter_mode
-    found = []
-    if inbound == outbound:
-        other = _OTHER[inbound]
-        found.append({"words": f"Rehearse {other}, both directions", "inbound_mode": other, "outbound_mode": other})
-    else:
-        for mode in Identity.FilterMode.values:
-            words = f"Rehearse {mode} in both directions"
-            found.append({"words": words, "inbound_mode": mode, "outbound_mode": mode})
-    found.append(
-        {"words": f"Inbound to {_OTHER[inbound]} only", "inbound_mode": _OTHER[inbound], "outbound_mode": outbound}
-    )
-    found.append(
-        {"words": f"Outbound to {_OTHER[outbound]} only", "inbound_mode": inbound, "outbound_mode": _OTHER[outbound]}
-    )
-    return found
+    both = Identity.FilterMode.values if inbound != outbound else [_OTHER[inbound]]
+    drafts = [
+        *((f"{mode.capitalize()}, both directions", mode, mode) for mode in both),
+        (f"{_OTHER[inbound].capitalize()} for inbound only", _OTHER[inbound], ""),
+        (f"{_OTHER[outbound].capitalize()} for outbound only", "", _OTHER[outbound]),
+    ]
+    return [{"words": words, "inbound_mode": one, "outbound_mode": other} for words, one, other in drafts]
 
 
 _OTHER = {"blacklist": "whitelist", "whitelist": "blacklist"}

@@ -20,6 +20,7 @@ from console.reaching import (
     changes,
     draft_lines,
     identity_called,
+    idle_words,
     may_change,
     numbers,
 )
@@ -87,7 +88,7 @@ def new_rehearsal(request: PageRequest, actor: Actor) -> HttpResponse:
     actor.require(Role.ADMIN)
     data = request.POST if request.method == "POST" else request.GET
     form = {
-        "scope": data.get("scope", "") or data.get("identity", ""),
+        "scope": data.get("scope", "") or data.get("identity", "").partition(":")[0],
         "days": data.get("days", "30"),
         "inbound_mode": data.get("inbound_mode", ""),
         "outbound_mode": data.get("outbound_mode", ""),
@@ -295,8 +296,7 @@ def _applied(actor: Actor, found: Rehearsal) -> str:
     idle = ContactRule.objects.visible_to(actor).filter(redundant(), identity__in=identities).count()
     if not (Draft.thawed(found.draft).changes_mode and idle):
         return "The change is in force."
-    noun = "1 rule changes" if idle == 1 else f"{idle:,} rules change"
-    return f"The change is in force; {noun} no verdict any more."
+    return f"The change is in force. {idle_words(idle)}."
 
 
 def _short(found: Rehearsal) -> str:

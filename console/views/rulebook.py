@@ -1,9 +1,10 @@
 """The contact rules of all identities: the list, one rule's history, and what an operator does to rules."""
 
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Q
+from django.db.models import Count, Q, QuerySet
 from django.http import HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
@@ -12,6 +13,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from accounts.models import Identity
 from console.entry import PageRequest, draw, newest_event, page, seen_by, tell, toast, toasts
 from console.lists import Choice, Column, FilterSpec, Flag, Listing, Range, Sort, View, identity_choice, wants_rows
+from console.masking import shown_number
 from console.reaching import (
     Change,
     changed_meanwhile,
@@ -24,8 +26,9 @@ from console.reaching import (
     sentences,
     undo_url,
 )
+from console.work import Deed, Skipped
 from contactrules import pasting
-from contactrules.changes import never_hit, revert
+from contactrules.changes import MOST_HITS, hits_among, never_hit, revert
 from contactrules.models import ContactRule, RuleRevision
 from contactrules.reach import redundant
 from contactrules.rules import DuplicateRule, ReachChanged, create_rule, delete_rule, update_rule
@@ -80,7 +83,42 @@ RULES = FilterSpec(
         Column("added", "Added", "created_at"),
         Column("by", "By", lambda rule: rule.created_by.get("label", "")),
     ),
+    row_words=lambda rule, actor: f"{rule.action} {shown_number(actor, rule.match_target)} on @{rule.identity.handle}",
+    row_url=lambda rule: reverse("console:rule", args=[rule.pk]),
 )
+
+
+def _pause(actor: Actor, rule: ContactRule, options: Mapping[str, Any]) -> str:
+    return _put(actor, rule, ContactRule.Status.PAUSED, "Paused")
+
+
+def _resume(actor: Actor, rule: ContactRule, options: Mapping[str, Any]) -> str:
+    return _put(actor, rule, ContactRule.Status.ACTIVE, "In force again")
+
+
+def _delete(actor: Actor, rule: ContactRule, options: Mapping[str, Any]) -> str:
+    delete_rule(actor, rule, reason="One of many, by a job.")
+    return "Deleted"
+
+
+def _put(actor: Actor, rule: ContactRule, status: str, done: str) -> str:
+    if rule.status == status:
+        raise Skipped("It is so already")
+    update_rule(actor, rule, changes={"status": str(status)}, reason="One of many, by a job.")
+    return done
+
+
+def _touched(actor: Actor, rows: QuerySet[ContactRule], options: Mapping[str, Any]) -> list[str]:
+    """Whose reach it changes, and how much these rules decide."""
+    counted = rows.order_by().values_list("identity__handle").annotate(rules=Count("pk")).order_by("-rules")
+    hits = hits_among(rows)
+    said = [f"@{handle}: {rules:,} rule{'' if rules == 1 else 's'}" for handle, rules in counted[:20]]
+    return [*said, f"They decided {hits:,}{' times or more' if hits >= MOST_HITS else ' times'} in 30 days"]
+
+
+Deed(name="pause-rules", label="Pause", spec=RULES, grade=2, perform=_pause, done="Paused", preview=_touched)
+Deed(name="resume-rules", label="Resume", spec=RULES, grade=2, perform=_resume, done="In force", preview=_touched)
+Deed(name="delete-rules", label="Delete", spec=RULES, grade=4, perform=_delete, done="Deleted", preview=_touched)
 
 
 @page
@@ -106,10 +144,12 @@ def show_rule(request: PageRequest, actor: Actor, rule_id: UUID) -> HttpResponse
 @require_POST
 def add_rule(request: PageRequest, actor: Actor) -> HttpResponse:
     """Add one rule, from the list or from an identity's page; what was typed is kept when it is refused."""
-    identity = identity_called(actor, request.POST.get("identity", ""))
+    # One of many to choose from comes with the revision it was shown at.
+    handle, _, revision = request.POST.get("identity", "").partition(":")
+    identity = identity_called(actor, handle)
     typed = request.POST.get("number", "")
     number = pasting.number_in(typed.replace("\x00", "")) or typed
-    form = {name: request.POST.get(name, "") for name in ("identity", "number", "action", "direction", "reason")}
+    form = {name: request.POST.get(name, "") for name in ("number", "action", "direction", "reason")}
     try:
         rule = create_rule(
             actor,
@@ -118,7 +158,7 @@ def add_rule(request: PageRequest, actor: Actor) -> HttpResponse:
             match_target=number,
             direction=form["direction"] or ContactRule.Direction.BOTH,
             reason=_reason(request),
-            seen=seen_in(request.POST),
+            seen=seen_in(request.POST, revision),
         )
     except ReachChanged as refused:
         diff = changed_meanwhile(actor, identity, refused)

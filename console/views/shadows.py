@@ -13,7 +13,7 @@ from console import friction
 from console.charts import Bar
 from console.entry import PageRequest, draw, newest_event, page, seen_by, tell
 from console.lists import Choice, Column, FilterSpec, Range, Sort, identity_choice, wants_rows
-from console.reaching import changes, draft_lines, may_change, numbers
+from console.reaching import changes, draft_lines, idle_words, may_change, numbers
 from contactrules import pasting, shadow
 from contactrules.changes import changes_since, ruleset_now
 from contactrules.models import ContactRule, Shadow
@@ -103,7 +103,7 @@ def promote_shadow(request: PageRequest, actor: Actor, pk: UUID) -> HttpResponse
     except Conflict as refused:
         return friction.ask_again(request, actor, asked, {"": refused.message})
     idle = ContactRule.objects.visible_to(actor).filter(redundant(), identity=found.identity).count()
-    tell(request, "The change is in force." + (f" {numbers(idle)} had rules that decide nothing now." if idle else ""))
+    tell(request, "The change is in force." + (f" {idle_words(idle)}." if idle else ""))
     return friction.leave_for(request, reverse("console:reach", args=[found.identity.handle]))
 
 
@@ -174,7 +174,7 @@ def _confidence(found: Shadow, people: list[shadow.Difference], quiet: Any) -> s
     if not people:
         return f"Nobody would be treated otherwise, for {said} so far."
     unsettled = sum(not person.is_settled for person in people)
-    left = f"{numbers(unsettled)} would still be treated otherwise" if unsettled else "everybody found is settled"
+    left = f"{unsettled:,} would still be treated otherwise" if unsettled else "everybody found is settled"
     return f"No new person for {said}; {left}."
 
 

@@ -115,7 +115,7 @@ def test_after_the_flip_the_page_says_what_became_redundant(
 ) -> None:
     make.make_rule(identity, make.OTHER_HUMAN)
     page = as_alice.post(page_of(flip, "apply"), confirmed(), follow=True).content.decode()
-    assert "The change is in force; 1 rule changes no verdict any more." in page
+    assert "The change is in force. 1 rule changes no verdict in the present mode." in page
     assert "applied" in page
     identity.refresh_from_db()
     assert identity.imessage_filter_mode == "whitelist"

@@ -7,6 +7,8 @@ from django.test import Client
 from django.urls import reverse
 
 from accounts.models import Identity
+from console.models import Job
+from console.work.running import run_job
 from contactrules import rules
 from contactrules.models import ContactRule, RuleRevision
 from tests import make
@@ -171,7 +173,7 @@ def test_the_reach_is_said_in_a_sentence(as_alice: Client, identity: Identity) -
     rules.set_filter_mode(make.operator(), identity, mode="whitelist")
     page = as_alice.get(reach(identity)).content.decode()
     assert "Nobody can reach @helper." in page
-    assert "1 number changes no verdict in the present mode" in page
+    assert "1 rule changes no verdict in the present mode" in page
     rules.set_filter_mode(make.operator(), identity, mode="blacklist", direction="inbound")
     assert "@helper may write to nobody." in as_alice.get(reach(identity)).content.decode()
 
@@ -213,3 +215,28 @@ def test_a_stranger_finds_nothing(as_charlie: Client, identity: Identity) -> Non
 def test_the_pages_say_that_there_is_nothing(as_alice: Client) -> None:
     assert "No rules yet" in as_alice.get(RULES).content.decode()
     assert "Nothing matches" in as_alice.get(RULES + "?action=allow").content.decode()
+
+
+def test_the_identity_of_a_new_rule_is_chosen_with_the_revision_it_was_shown_at(
+    as_alice: Client, identity: Identity
+) -> None:
+    rules.create_rule(make.operator(), identity, action="block", match_target=make.OTHER_HUMAN)
+    assert 'value="helper:1"' in as_alice.get(RULES).content.decode()
+    assert as_alice.post(f"{RULES}add/", block(identity) | {"identity": "helper:0"}).status_code == 409
+    assert as_alice.post(f"{RULES}add/", block(identity) | {"identity": "helper:1"}).status_code == 302
+
+
+def test_the_list_has_a_search_field(as_alice: Client) -> None:
+    assert 'id="filter-q"' in as_alice.get(RULES).content.decode()
+
+
+def test_many_rules_are_paused_and_deleted_by_jobs(as_alice: Client, identity: Identity) -> None:
+    made = [make.make_rule(identity, make.HUMAN), make.make_rule(identity, make.OTHER_HUMAN)]
+    rules_of_all = {"list": "rules", "query": "", "id": [str(rule.pk) for rule in made]}
+    as_alice.post(reverse("console:begin_job"), rules_of_all | {"deed": "pause-rules"})
+    run_job(Job.objects.get().pk)
+    assert set(ContactRule.objects.values_list("status", flat=True)) == {"paused"}
+    asked = as_alice.post(reverse("console:begin_job"), rules_of_all | {"deed": "delete-rules"}).content.decode()
+    assert "@helper: 2 rules" in asked
+    assert "They decided 0 times in 30 days" in asked
+    assert ContactRule.objects.count() == 2
