@@ -6,7 +6,7 @@ from django.http import HttpRequest
 from ninja.security import APIKeyHeader
 
 from accounts import keys
-from accounts.models import ApiKey
+from accounts.models import ApiKey, Identity
 from core.actor import Actor
 
 
@@ -22,6 +22,11 @@ class KeyHeader(APIKeyHeader):
 def key_of(request: HttpRequest) -> ApiKey:
     """The key that authenticated this request."""
     return cast(ApiKey, request.auth)  # type: ignore[attr-defined]
+
+
+def own_identity(request: HttpRequest) -> Identity | None:
+    """The identity that the request's key is bound to, None for an admin's."""
+    return key_of(request).identity
 
 
 def actor_of(request: HttpRequest) -> Actor:

@@ -15,11 +15,12 @@ from contactrules.models import Decision
 from contactrules.rules import Verdict
 from core.actor import Actor
 from core.ids import uuid7
+from core.wake import QUEUE, Job, tell_workers
 from events import feed
 from imessage.models import Conversation, Message, Part
 from imessage.shapes import message_shape
 
-_WRITE = """
+_WRITE = f"""
 WITH thread AS (
     UPDATE imessage_conversation SET next_position = next_position + 1, visible_total = visible_total + 1,
         visible_last_id = %(id)s, visible_last_at = %(now)s, last_at = %(now)s, updated_at = %(now)s,
@@ -53,9 +54,9 @@ WITH thread AS (
     VALUES (%(event)s, 'message.queued', %(organization)s, %(identity)s, %(conversation)s, %(id)s::text, %(actor)s,
         %(data)s, %(now)s)
     RETURNING number
-)
-SELECT number FROM event
-"""
+), {QUEUE}
+SELECT number, EXISTS (SELECT FROM due) FROM event
+"""  # noqa: S608 - made of constants
 
 
 def write(
@@ -67,10 +68,12 @@ def write(
     parts: Sequence[Part],
     send_style: str,
     now: datetime,
+    job: Job,
 ) -> Message:
     """Store a queued message at the end of its conversation with everything that goes with it, and tell open pages.
 
-    The caller holds the locks of the identity and the conversation, has decided, and wakes the queue.
+    `job` is the one that drains the conversation. The caller holds the locks of the identity and the conversation,
+    and has decided.
     """
     message = Message(
         organization_id=conversation.organization_id,
@@ -116,10 +119,13 @@ def write(
                 "event": uuid7(),
                 "actor": json.dumps(actor.frozen()),
                 "data": json.dumps({"message": message_shape(message)}),
+                **job.values(),
             },
         )
-        number: int = cursor.fetchone()[0]
+        number, is_due = cursor.fetchone()
     feed.publish_after_commit(number)
+    if is_due:
+        tell_workers()
     return message
 
 

@@ -19,7 +19,7 @@ from contactrules.models import Decision
 from contactrules.rules import lock_reach, note_decision, verdict
 from core import gate
 from core.actor import Actor
-from core.wake import wake
+from core.wake import Job, wake
 from imessage import receipts
 from imessage.models import Conversation, Direction, Message, Part, RouterMessage
 from lines import dispatching, health
@@ -94,8 +94,14 @@ class Head:
 
 def wake_queue(conversation_id: UUID, *, at: datetime | None = None) -> None:
     """Have a conversation's queue looked at; a writer into it holds its lock, against a lost wake-up."""
+    job = drain_job(conversation_id)
+    wake(job.task, lock=job.lock, once=job.once, at=at, **job.args)
+
+
+def drain_job(conversation_id: UUID) -> Job:
+    """The job that looks at a conversation's queue."""
     queue = f"conversation:{conversation_id}"
-    wake("imessage.drain", lock=queue, once=queue, at=at, conversation_id=str(conversation_id))
+    return Job("imessage.drain", {"conversation_id": str(conversation_id)}, lock=queue, once=queue)
 
 
 def wake_router(line_id: UUID, human: str, *, at: datetime | None = None) -> None:

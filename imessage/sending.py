@@ -16,12 +16,12 @@ from contactrules.models import Decision
 from contactrules.rules import lock_reach
 from core.actor import Actor
 from core.compiled import Compiled
-from core.errors import Invalid
+from core.errors import Invalid, NotFound
 from core.phones import e164
 from core.texts import MESSAGE_LIMIT, storable
 from imessage import accepting, waiting
 from imessage.connecting import connect_command, router_line
-from imessage.draining import wake_queue
+from imessage.draining import drain_job
 from imessage.errors import AwaitingInbound, CapReached, NoRouter, NotConnected, NotEnabled
 from imessage.media import part_for
 from imessage.models import Connection, Conversation, Direction, Message, Part, SendStyle
@@ -35,14 +35,18 @@ CAP_WINDOW = timedelta(hours=24)
 _SHORTEST_RETRY = 6
 
 
-_locked = Compiled(
-    lambda key: (
-        Conversation.objects.select_for_update(no_key=True, of=("self",))
-        .select_related("connection__line__account", "identity")
-        .filter(pk=key)
-    ),
-    key=UUID(int=1),
-)
+def _locking(*related: str) -> Compiled[Conversation]:
+    """A conversation by its key, locked, with what stands beside it; every join costs the planner."""
+    return Compiled(
+        lambda key: (
+            Conversation.objects.select_for_update(no_key=True, of=("self",)).select_related(*related).filter(pk=key)
+        ),
+        key=UUID(int=1),
+    )
+
+
+_locked = _locking("connection__line__account", "identity")
+_locked_to_send = _locking("connection")
 
 
 def send_message(
@@ -51,32 +55,40 @@ def send_message(
     identity: Identity | None = None,
     to: str | None = None,
     conversation: Conversation | None = None,
+    conversation_id: UUID | None = None,
     text: str | None = None,
     media_urls: Sequence[str] = (),
     send_style: str = "",
 ) -> Message:
     """Accept a message for a connected human; it is `queued` and will leave once, in the conversation's order.
 
-    The human is named by `conversation`, or by `to` and the sending `identity`. The checks come in the order of
-    contract/inkbox.md 16.3 and raise `Invalid`, `NotE164`, `NotEnabled`, `NotConnected`, `ConnectionReleased`,
-    `RecipientBlocked`, `AwaitingInbound`, `CapReached`. Committed when this returns outside a transaction.
+    The human is named by `conversation`, or by the sending `identity` and `conversation_id` or `to`. The checks come in
+    the order of contract/inkbox.md 16.3 and raise `Invalid`, `NotFound` for an id that the identity or the actor does
+    not know, `NotE164`, `NotEnabled`, `NotConnected`, `ConnectionReleased`, `RecipientBlocked`, `AwaitingInbound`,
+    `CapReached`. Committed when this returns outside a transaction.
     """
     _check_content(text, media_urls, send_style)
-    if (conversation is None) == (to is None):
+    if [conversation, conversation_id, to].count(None) != 2:
         raise Invalid("Name the recipient by exactly one of 'to' and 'conversation_id'.")
     sender = conversation.identity if conversation else _required(identity)
     with refusals_kept(sender, subject=Decision.Subject.MESSAGE), _one_transaction():
         sender = lock_reach(sender)
-        target = _conversation(sender, conversation, to)
+        found = conversation.id if conversation else conversation_id or _by_number(sender, e164(to or "")).id
+        target = _target(actor, sender, found)
         given = check_reachable(target)
         now = _check_cap(sender)
         parts = [Part(kind=Part.Kind.TEXT, text=text)] if text else []
         parts += [part_for(actor, url, organization_id=target.organization_id) for url in media_urls]
-        message = accepting.write(
-            actor, target, given=given, text=text or None, parts=parts, send_style=send_style, now=now
+        return accepting.write(
+            actor,
+            target,
+            given=given,
+            text=text or None,
+            parts=parts,
+            send_style=send_style,
+            now=now,
+            job=drain_job(target.id),
         )
-        wake_queue(target.id)
-    return message
 
 
 def lock_conversation(conversation: Conversation) -> Conversation:
@@ -159,16 +171,17 @@ def _check_media_url(url: str) -> None:
 
 def _required(identity: Identity | None) -> Identity:
     if identity is None:
-        raise Invalid("Sending by 'to' needs the sending identity.")
+        raise Invalid("Name the sending identity.")
     return identity
 
 
-def _conversation(sender: Identity, conversation: Conversation | None, to: str | None) -> Conversation:
+def _target(actor: Actor, sender: Identity, conversation_id: UUID) -> Conversation:
     """The conversation to write into, locked, with `sender` (locked) as its identity."""
-    found = conversation or _by_number(sender, e164(to or ""))
-    locked = lock_conversation(found)
-    locked.identity = sender
-    return locked
+    target = _locked_to_send.first(key=conversation_id)
+    if target is None or target.identity_id != sender.id or (actor.is_agent and not target.visible_total):
+        raise NotFound()
+    target.identity = sender
+    return target
 
 
 def _by_number(sender: Identity, human: str) -> Conversation:

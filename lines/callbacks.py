@@ -6,7 +6,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import connection
 from django.db.models import F
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
@@ -14,8 +14,9 @@ from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
+from core.compiled import Compiled
 from core.texts import cleaned
-from core.wake import wake
+from core.wake import tell_workers
 from lines.models import Callback, ProviderAccount
 from lines.providers import driver_of, opened
 from lines.providers.base import CallbackId, CallbackRefused
@@ -23,6 +24,21 @@ from lines.providers.base import CallbackId, CallbackRefused
 logger = logging.getLogger(__name__)
 
 _STILL_ON_ITS_WAY = timedelta(seconds=10)
+
+# The row and its job, or neither when the key is there already; one statement is a transaction, and the shortest.
+_STORE = """
+WITH kept AS (
+    INSERT INTO lines_callback (account_id, event_key, thread, body, late, state, detail, attempts, received_at)
+    VALUES (%s, %s, %s, %s, %s, %s, '', 0, clock_timestamp())
+    ON CONFLICT (account_id, event_key) DO NOTHING
+    RETURNING id, thread
+)
+INSERT INTO procrastinate_jobs (queue_name, task_name, priority, lock, args)
+SELECT 'default', 'imessage.receive', 0, nullif(thread, ''), jsonb_build_object('callback_id', id) FROM kept
+RETURNING id
+"""
+
+_account = Compiled(lambda key: ProviderAccount.objects.filter(pk=key), key=UUID(int=1))
 
 
 def callback_url(account: ProviderAccount) -> str:
@@ -34,7 +50,7 @@ def callback_url(account: ProviderAccount) -> str:
 @require_POST
 def receive(request: HttpRequest, account_id: UUID) -> HttpResponse:
     """A provider's callback: 204 once it is committed, also for a repeat; 401 unproved; 404 unknown account."""
-    account = ProviderAccount.objects.filter(pk=account_id).first()
+    account = _account.first(key=account_id)
     if account is None:
         return HttpResponse(status=404)
     body = request.body
@@ -62,26 +78,12 @@ def store(account: ProviderAccount, body: bytes, *, polled: bool) -> bool:
     if len(key) > 200:  # cut short, two of them might look the same
         key = f"sha256:{_sha256(key.encode())}"
     late = polled and (told_apart.at is None or timezone.now() - told_apart.at > _STILL_ON_ITS_WAY)
-    with transaction.atomic():
-        callback_id = _insert(account, key, thread, body, late)
-        if callback_id is None:
-            return False
-        wake("imessage.receive", lock=thread or None, callback_id=callback_id)
-    return True
-
-
-def _insert(account: ProviderAccount, key: str, thread: str, body: bytes, late: bool) -> int | None:
-    """The new row's id, None when the key is there already; one statement, so that parallel repeats agree."""
     with connection.cursor() as cursor:
-        cursor.execute(
-            "INSERT INTO lines_callback"
-            " (account_id, event_key, thread, body, late, state, detail, attempts, received_at)"
-            " VALUES (%s, %s, %s, %s, %s, %s, '', 0, clock_timestamp())"
-            " ON CONFLICT (account_id, event_key) DO NOTHING RETURNING id",
-            [account.pk, key, thread, body, late, Callback.State.STORED],
-        )
-        row = cursor.fetchone()
-    return row[0] if row else None
+        cursor.execute(_STORE, [account.pk, key, thread, body, late, Callback.State.STORED])
+        is_new = cursor.fetchone() is not None
+    if is_new:
+        tell_workers()
+    return is_new
 
 
 def _sha256(body: bytes) -> str:

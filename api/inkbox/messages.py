@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, 
 from pydantic_core import PydanticCustomError
 
 from accounts.models import Identity
-from api.auth import actor_of
+from api.auth import actor_of, own_identity
 from api.idempotency import IDEMPOTENT, Answer, key_of, once
 from api.inkbox.answers import Message as MessageAnswer
 from api.inkbox.answers import SentMessage, Thread, answers
@@ -30,7 +30,7 @@ from core.texts import MESSAGE_LIMIT
 from dialects import inkbox
 from imessage.errors import ReplyTargetNotFound, ReplyTargetUnavailable
 from imessage.listing import message_shapes
-from imessage.models import Conversation, Message, MessageQuerySet, SendStyle
+from imessage.models import Message, MessageQuerySet, SendStyle
 from imessage.sending import send_message
 from imessage.shapes import message_shape
 
@@ -127,13 +127,13 @@ def send(request: HttpRequest, body: Send, query: Query[Sender]) -> HttpResponse
     """Accept a message; the same `Idempotency-Key` gives the first answer again."""
     actor = actor_of(request)
     key = key_of(request)
-    identity, conversation = _addressed(actor, body, query.agent_identity_id)
+    identity = own_identity(request) or _sender(actor, body, query.agent_identity_id)
     answer = once(
         scope=identity.id,
         operation=OPERATION,
         key=key,
         asked=body.model_dump(mode="json"),
-        deed=lambda: _sent(actor, identity, conversation, body),
+        deed=lambda: _sent(actor, identity, body),
     )
     return HttpResponse(answer.body, status=answer.status, content_type="application/json")
 
@@ -185,45 +185,45 @@ def _thread(message: Message, query: ThreadPage) -> dict[str, Any]:
     return inkbox.thread(shape)
 
 
-def _addressed(actor: Actor, body: Send, named: UUID | None) -> tuple[Identity, Conversation | None]:
-    """The sending identity, and the conversation when that is how the recipient is named.
+def _sender(actor: Actor, body: Send, named: UUID | None) -> Identity:
+    """Whom an admin key sends as: the conversation's identity; to send by number it must name one.
 
-    A bound key sends as its own identity whatever it names; an admin key must name one to send by number.
+    A bound key sends as its own identity whatever it names.
     """
-    if actor.is_agent:
-        named = None
     if body.conversation_id:
         conversation = conversation_with(actor, body.conversation_id)
         if named not in {None, conversation.identity_id}:
             raise NotFound()
-        return conversation.identity, conversation
-    if sender_id := named or actor.identity_id:
-        return identity_with(actor, sender_id), None
+        return conversation.identity
+    if named:
+        return identity_with(actor, named)
     raise Invalid(
         "An admin key that sends by number must name the sending identity in agent_identity_id.",
         loc=["query", "agent_identity_id"],
     )
 
 
-def _check_reply(actor: Actor, conversation: Conversation | None, body: Send) -> None:
+def _check_reply(actor: Actor, body: Send) -> None:
     """Inline replies leave as ordinary messages; raises `ReplyTargetNotFound`, and for a native one alone
     `ReplyTargetUnavailable`."""
-    if body.reply_to_message_id is None:
+    if body.reply_to_message_id is None or body.conversation_id is None:
         return
-    target = Message.objects.visible_to(actor).filter(conversation=conversation, pk=body.reply_to_message_id)
+    target = Message.objects.visible_to(actor).filter(conversation=body.conversation_id, pk=body.reply_to_message_id)
     if not target.exists():
+        # What may not be seen is missing before what is said of it.
+        conversation_with(actor, body.conversation_id)
         raise ReplyTargetNotFound()
     if not body.plain_reply_fallback:
         raise ReplyTargetUnavailable()
 
 
-def _sent(actor: Actor, identity: Identity, conversation: Conversation | None, body: Send) -> Answer:
-    _check_reply(actor, conversation, body)
+def _sent(actor: Actor, identity: Identity, body: Send) -> Answer:
+    _check_reply(actor, body)
     message = send_message(
         actor,
-        identity=None if conversation else identity,
+        identity=identity,
         to=body.to,
-        conversation=conversation,
+        conversation_id=body.conversation_id,
         text=body.text,
         media_urls=body.media_urls or (),
         send_style=body.send_style or "",

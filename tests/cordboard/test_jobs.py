@@ -37,7 +37,9 @@ def test_every_task_that_is_named_is_registered() -> None:
         name
         for folder in APPS
         for file in (ROOT / folder).rglob("*.py")
-        for name in re.findall(r"""(?:\bwake|configure_task)\(\s*["']([\w.]+)["']""", file.read_text())
+        for name in re.findall(
+            r"""(?:\b(?:wake|configure_task|Job)\(\s*|'default', )["']([\w.]+)["']""", file.read_text()
+        )
     }
     assert {"imessage.drain", "imessage.drain_router", "imessage.receive", "imessage.wake_line"} <= named
     assert named <= set(app.tasks)
