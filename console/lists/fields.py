@@ -10,6 +10,7 @@ from uuid import UUID
 from django.db.models import Q, QuerySet
 
 from core.actor import Actor
+from core.errors import DomainError
 
 LONGEST = 200
 _BIGGEST = 10**9
@@ -137,7 +138,7 @@ class Flag(Field):
 
 @dataclass(frozen=True, kw_only=True)
 class Text(Field):
-    """Words as they are typed. `parse` makes the value of them and raises `ValueError` for what is none."""
+    """Words as they are typed. `parse` makes the value; for what is none it raises `ValueError` or a `DomainError`."""
 
     parse: Callable[[str], Any] = str
 
@@ -146,7 +147,7 @@ class Text(Field):
             return self.parse(super().read(text, options))
         except Unreadable:
             raise
-        except ValueError as odd:
+        except (ValueError, DomainError) as odd:
             raise Unreadable("cannot be read") from odd
 
 

@@ -1,6 +1,6 @@
 """What one address asks of a list: read strictly, said in chips and words, answered in pages, written back as links."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property, reduce
@@ -45,11 +45,15 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """What stands in the address and was not understood; it narrows nothing, and the page says so."""
+    """What stands in the address and was not understood; it narrows nothing, and the page says so.
+
+    It stays in links of the page, unless it would be understood there: a second view, a cursor of another order.
+    """
 
     key: str
     text: str
     why: str
+    is_kept: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,16 +122,20 @@ class _State:
     order: Order | None = None
     unknown: list[Unknown] = field(default_factory=list)
 
-    def pairs(self, fields: Iterable[Field], default: Order) -> Pairs:
-        """In the one order that every link has."""
-        declared = {declared.key: place for place, declared in enumerate(fields)}
-        terms = sorted(self.terms, key=lambda term: (declared[term.field.key], term.is_excluded))
+    def settle(self, fields: Sequence[Field]) -> None:
+        """Bring what was read into the one order that chips, words and links have."""
+        self.terms.sort(key=lambda term: (fields.index(term.field), term.is_excluded))
+        self.unknown.sort(key=lambda unknown: unknown.key)
+
+    def pairs(self, default: Order) -> Pairs:
+        """As an address holds it."""
+        is_default = self.order == default and not any(unknown.key == "sort" for unknown in self.unknown)
         return [
-            *(term.pair for term in terms),
+            *(term.pair for term in self.terms),
             *(("q", text) for text in self.sought),
             *((key, bound_text(self.bounds[key])) for key in RANGE_KEYS if key in self.bounds),
-            *((unknown.key, unknown.text) for unknown in self.unknown if unknown.key != "cursor"),
-            *([("sort", self.order.text)] if self.order and self.order != default else []),
+            *([("sort", self.order.text)] if self.order and not is_default else []),
+            *((unknown.key, unknown.text) for unknown in self.unknown if unknown.is_kept),
         ]
 
 
@@ -427,7 +435,8 @@ class Listing:
                 try:
                     self._take(state, key, text)
                 except Unreadable as odd:
-                    state.unknown.append(Unknown(key, text, str(odd)))
+                    state.unknown.append(Unknown(key, text, str(odd), is_kept=not (key == "view" and self.view)))
+        state.settle(self.spec.fields)
         return state
 
     def _take(self, state: _State, key: str, text: str) -> None:
@@ -468,7 +477,7 @@ class Listing:
             self._once(len(texts) > 1)
             return read_cursor(texts[0], self.order, self.spec.rows(self.actor).model)
         except Unreadable as odd:
-            self._state.unknown.append(Unknown("cursor", texts[0], str(odd)))
+            self._state.unknown.append(Unknown("cursor", texts[0], str(odd), is_kept=False))
             return None
 
     def _options_of(self, declared: Field) -> Sequence[Option]:
@@ -479,7 +488,7 @@ class Listing:
     # --- Writing
 
     def _pairs(self, state: _State) -> Pairs:
-        return state.pairs(self.spec.fields, self.default_order)
+        return state.pairs(self.default_order)
 
     def _link(self, state: _State) -> str:
         return self.spec.url + _query_string(self._pairs(state))
@@ -493,13 +502,14 @@ class Listing:
         return [("view", slug) for slug in texts.pop("view", [])] + self._pairs(self._read(texts))
 
     def _chip(self, term: Term) -> Chip:
-        others = [other for other in self._state.terms if other is not term]
+        terms = self._state.terms
+        others = [other for other in terms if other is not term]
         turned = replace(term, is_excluded=not term.is_excluded)
         return Chip(
             label=term.field.label,
             words=self.words_of(term),
             remove=self._link(replace(self._state, terms=others)),
-            flip=self._link(replace(self._state, terms=[*others, turned])),
+            flip=self._link(replace(self._state, terms=[turned if other is term else other for other in terms])),
             is_excluded=term.is_excluded,
         )
 

@@ -1,0 +1,99 @@
+"""What must hold for every list: tried with random addresses, rows and changes, by the lists' own declarations.
+
+A page family reuses it: `addresses(SPEC, actor)` draws queries, `stays_true(client, address, changes)` loads a page,
+lets things happen and compares what its live region fetches with a fresh load.
+"""
+
+import contextlib
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+from urllib.parse import urlencode
+
+from django.db import transaction
+from django.test import Client
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+
+from console.lists import FilterSpec, Listing
+from core.actor import Actor
+
+# Rows are made inside `undone`, so nothing is left for the next example.
+tried = settings(
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+# For what is tried on every list there is.
+tried_on_all = settings(tried, max_examples=12)
+
+_WORDS = ["", "a", "0123", "+1 555-555-0123", "@helper", "%_", "'", "\\", "x" * 300, "\x00", "ß🦉", "(555) 555-0124"]
+_TIMES = ["2026-01-01", "2026-11-21T10:00:00Z", "9999-12-31", "0001-01-01", "not a time"]
+
+
+def addresses(spec: FilterSpec, actor: Actor, *, strange: bool = True) -> st.SearchStrategy[str]:
+    """Query strings of this list: of its own values, with `strange` also of what it cannot read."""
+    pairs = [_pair(name, values) for name, values in _values(spec, actor, strange=strange)]
+    return st.lists(st.one_of(pairs), max_size=5).map(lambda chosen: f"?{urlencode(chosen)}")
+
+
+def _pair(name: str, values: st.SearchStrategy[str]) -> st.SearchStrategy[tuple[str, str]]:
+    return st.tuples(st.just(name), values)
+
+
+def _values(spec: FilterSpec, actor: Actor, *, strange: bool) -> Iterator[tuple[str, st.SearchStrategy[str]]]:
+    words = st.sampled_from(_WORDS)
+    for field in spec.fields:
+        offered = [option.value for option in field.options(actor)]
+        if field.control == "number":
+            offered = ["0", "1", "10", "1000000"]
+        values = st.sampled_from(offered) if offered else words
+        for key in (field.key, f"-{field.key}"):
+            yield key, st.one_of(values, words) if strange else values
+    if spec.search:
+        yield "q", words
+    if spec.time:
+        yield "range", st.sampled_from([*spec.time.presets, *(["0h", "x"] if strange else [])])
+        for key in ("from", "to"):
+            yield key, st.sampled_from(_TIMES if strange else _TIMES[:2])
+    yield "sort", st.sampled_from([way + sort.key for sort in spec.sorts for way in ("", "-")])
+    if spec.views:
+        yield "view", st.sampled_from([view.slug for view in spec.views])
+    if strange:
+        yield from ((key, words) for key in ("cursor", "view", "sort", "nonsense"))
+
+
+@contextlib.contextmanager
+def undone() -> Iterator[None]:
+    """What is made inside is gone afterwards."""
+    with transaction.atomic():
+        yield
+        transaction.set_rollback(True)
+
+
+def keys(listing: Listing) -> set[Any]:
+    """The keys of all rows that match."""
+    return set(listing.rows.values_list("pk", flat=True))
+
+
+def stays_true(client: Client, address: str, changes: Iterable[Callable[[], Any]]) -> None:
+    """Acceptance 1: what an open page fetches after changes is what a fresh load shows."""
+    opened = client.get(address).content.decode()
+    live = [_unescaped(found) for found in re.findall(r'data-live-url="([^"]*)"', opened) if "/rail/" not in found]
+    assert live, f"{address} has no live region"
+    for change in changes:
+        change()
+    fresh = _plain(client.get(address).content.decode())
+    for url in live:
+        fragment = client.get(url, headers={"HX-Request": "true"})
+        assert fragment.status_code == 200
+        assert _plain(fragment.content.decode()) in fresh, f"{url} differs from {address}"
+
+
+def _unescaped(text: str) -> str:
+    return text.replace("&amp;", "&")
+
+
+def _plain(page: str) -> str:
+    page = re.sub(r'name="csrfmiddlewaretoken" value="[^"]*"', "", page)
+    return re.sub(r"\s+", " ", page).strip()
