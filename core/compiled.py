@@ -25,9 +25,13 @@ class Compiled(Generic[Row]):
 
     def first(self, **values: Any) -> Row | None:
         """The first row, or None. The queryset says itself how many rows to fetch and in which order."""
+        return next(iter(self.all(**values)), None)
+
+    def all(self, **values: Any) -> list[Row]:
+        """Every row."""
         if self._plan is None:
             self._plan = _Plan(self._build(**self._samples), self._samples)
-        return cast(Row | None, self._plan.first(values))
+        return cast(list[Row], self._plan.rows(values))
 
 
 class _Plan:
@@ -49,15 +53,13 @@ class _Plan:
             self._names = [column[0].target.attname for column in select[start:end]]
             self._related = get_related_populators(info, select, rows.db)  # type: ignore[call-arg]  # of Django 6
 
-    def first(self, values: dict[str, Any]) -> Any:
+    def rows(self, values: dict[str, Any]) -> list[Any]:
         with connection.cursor() as cursor:
             cursor.execute(self._sql, [values[name] if name else constant for name, constant in self._slots])
-            row = cursor.fetchone()
-        if row is None:
-            return None
+            rows: list[Any] = cursor.fetchall()
         if self._converters:
-            row = next(iter(self._compiler.apply_converters([row], self._converters)))
-        return self._object(row) if self._model else row
+            rows = list(self._compiler.apply_converters(rows, self._converters))
+        return [self._object(row) for row in rows] if self._model else rows
 
     def _object(self, row: Any) -> Any:
         made = self._model.from_db(connection.alias, self._names, row[self._columns])

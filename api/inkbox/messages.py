@@ -29,7 +29,7 @@ from core.ids import from_prefixed
 from core.texts import MESSAGE_LIMIT
 from dialects import inkbox
 from imessage.errors import ReplyTargetNotFound, ReplyTargetUnavailable
-from imessage.listing import message_shapes
+from imessage.listing import conversation_page, message_shapes
 from imessage.models import Message, MessageQuerySet, SendStyle
 from imessage.sending import send_message
 from imessage.shapes import message_shape
@@ -109,6 +109,9 @@ class MessageFilter(Span, Page):
     include_groups: QueryBool = False
 
 
+# What is asked most, and needs no query to be put together.
+_PAGE_OF_ONE = {"conversation_id", "limit", "offset"}
+
 _CURSOR = "cur"
 Cursor = Annotated[str, Field(pattern=r"^cur_[a-z2-7]{26}$", description="`next_cursor` of the page before.")]
 
@@ -142,9 +145,12 @@ def send(request: HttpRequest, body: Send, query: Query[Sender]) -> HttpResponse
 def list_messages(request: HttpRequest, query: Query[MessageFilter]) -> HttpResponse:
     """Messages that the caller may see, newest first."""
     actor = actor_of(request)
-    identity = narrowing_identity(actor, query.agent_identity_id)
-    rows = _filtered(actor, identity, query)
-    return respond([inkbox.message(shape) for shape in message_shapes(rows)])
+    if query.conversation_id and query.model_fields_set <= _PAGE_OF_ONE:
+        shapes = conversation_page(actor, query.conversation_id, limit=query.limit, offset=query.offset)
+    else:
+        identity = narrowing_identity(actor, query.agent_identity_id)
+        shapes = message_shapes(_filtered(actor, identity, query))
+    return respond([inkbox.message(shape) for shape in shapes])
 
 
 @router.get("/messages/{message_id}", response=answers(200, MessageAnswer, 404))

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.utils import timezone
 
-from imessage.listing import message_shapes
+from imessage.listing import conversation_page, message_shapes
 from imessage.models import Conversation, Message
 from imessage.shapes import message_shape
 from tests import make
@@ -49,3 +49,20 @@ def test_the_rows_are_the_querysets_own(messages: list[Message]) -> None:
     rows = Message.objects.visible_to(actor).order_by("-position")[1:3]
     assert [shape["id"] for shape in message_shapes(rows)] == [str(message.id) for message in rows]
     assert message_shapes(Message.objects.none()) == []
+
+
+def test_the_page_of_a_conversation_is_the_list_of_what_the_actor_may_see(conversation: Conversation) -> None:
+    other = make.make_conversation(conversation.identity, make.OTHER_HUMAN)
+    for number in range(5):
+        make.make_message(conversation, f"text {number}", is_blocked=number == 3)
+        make.make_message(other, f"other {number}")
+    identity = conversation.identity
+    for actor in (make.agent_of(identity), make.admin_of(identity.organization), make.agent_of(identity)):
+        for chosen in (conversation, other):
+            rows = Message.objects.visible_to(actor).filter(conversation=chosen).order_by("-position")
+            page = conversation_page(actor, chosen.id, limit=3, offset=1)
+            assert page == message_shapes(rows[1:4])
+            assert len(page) == 3
+    assert (
+        conversation_page(make.agent_of(make.make_identity(identity.organization)), other.id, limit=3, offset=0) == []
+    )
