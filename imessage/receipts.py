@@ -79,9 +79,11 @@ def apply_read_report(actor: Actor, message: Message, *, at: datetime | None) ->
         .order_by("position")
     )
     for read in unread:
-        advance(actor, read, Message.Status.DELIVERED, at=moment)
-        Message.objects.filter(pk=read.pk).update(peer_read_at=moment, updated_at=timezone.now())
-        DeliveryStep.objects.create(message=read, state="read", at=moment)
+        arrived = advance(actor, read, Message.Status.DELIVERED, at=moment).delivered_at
+        # As a text never arrives before it left, it is never read before it arrived.
+        read_at = max(moment, arrived or moment)
+        Message.objects.filter(pk=read.pk).update(peer_read_at=read_at, updated_at=timezone.now())
+        DeliveryStep.objects.create(message=read, state="read", at=read_at)
     if unread:
         message.refresh_from_db()
         _tell(actor, message, "message.peer_read")

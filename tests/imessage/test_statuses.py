@@ -1,8 +1,10 @@
 """What becomes of a sent message: reports in any order end the same."""
 
 import itertools
+from datetime import timedelta
 
 import pytest
+from django.db import transaction
 
 from accounts.models import Identity
 from events.models import Event
@@ -79,6 +81,19 @@ def test_reading_covers_what_came_before_but_not_what_never_arrived(written: Con
         message.refresh_from_db()
     assert [message.peer_read_at is not None for message in (failed, sent, last, later)] == [False, True, True, False]
     assert [message.status for message in (failed, sent, last, later)] == ["error", "delivered", "delivered", "sent"]
+
+
+def test_nothing_is_read_before_it_arrived(written: Conversation) -> None:
+    """A provider's clock may lag behind its own earlier report."""
+    message = sent_message(written)
+    arrived = receipts.advance(make.operator(), message, "delivered").delivered_at
+    assert arrived
+    with transaction.atomic():
+        receipts.apply_read_report(make.operator(), message, at=arrived - timedelta(seconds=3))
+    steps = DeliveryStep.objects.filter(message=message).order_by("at", "id")
+    assert [(step.state, step.at) for step in steps][-1] == ("read", arrived)
+    message.refresh_from_db()
+    assert message.peer_read_at == arrived
 
 
 def test_a_fallback_to_sms_is_kept_and_no_older_report_undoes_it(written: Conversation, line: Line) -> None:
