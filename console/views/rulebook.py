@@ -30,7 +30,7 @@ from console.work import Deed, Skipped
 from contactrules import pasting
 from contactrules.changes import MOST_HITS, hits_among, never_hit, revert
 from contactrules.models import ContactRule, RuleRevision
-from contactrules.reach import redundant
+from contactrules.reach import MOST_STEPS, Draft, Step, redundant
 from contactrules.rules import DuplicateRule, ReachChanged, create_rule, delete_rule, update_rule
 from core.actor import Actor, Role
 from core.errors import DomainError, NotFound
@@ -199,7 +199,7 @@ def remove_from_rules(request: PageRequest, actor: Actor, pk: UUID) -> HttpRespo
         return _refuse_deed(request, actor, rule.identity, refused)
     words = f"The {rule.action} rule for {pretty(rule.match_target)} is gone."
     tell(request, words, undo=undo_url(actor, rule.pk))
-    return _answer(request, rule.identity)
+    return _answer(request, rule.identity, reverse("console:rule", args=[pk]) if _is_on_rule(request) else "")
 
 
 @page
@@ -250,7 +250,7 @@ def _paste(request: PageRequest, actor: Actor, identity: Identity, context: dict
         return draw(request, actor, "console/rules/paste.html", context | {"error": refused.message}, status=422)
     good = [line for line in lines if line.may_be_added]
     groups = [(state, [line for line in lines if line.state == state]) for state in pasting.State]
-    context |= {"groups": [group for group in groups if group[1]], "good": len(good)}
+    context |= {"groups": [group for group in groups if group[1]], "good": len(good), "draft": _as_draft(good, **words)}
     if "confirmed" not in request.POST or not good:
         return draw(request, actor, "console/rules/paste.html", context)
     try:
@@ -270,6 +270,12 @@ def _paste(request: PageRequest, actor: Actor, identity: Identity, context: dict
     return HttpResponseRedirect(reverse("console:rules") + f"?identity={identity.handle}")
 
 
+def _as_draft(lines: list[pasting.Line], *, action: str, direction: str) -> Draft | None:
+    """The same rules as a draft, if they are few enough for one."""
+    steps = tuple(Step("add", action=action, target=line.target, direction=direction) for line in lines)
+    return Draft(steps=steps) if 0 < len(steps) <= MOST_STEPS else None
+
+
 def _set_status(request: PageRequest, actor: Actor, pk: UUID, status: str) -> HttpResponse:
     rule: ContactRule = seen_by(actor, ContactRule, pk, "identity__organization")
     try:
@@ -279,7 +285,7 @@ def _set_status(request: PageRequest, actor: Actor, pk: UUID, status: str) -> Ht
     done = "paused" if status == ContactRule.Status.PAUSED else "in force again"
     words = f"The {rule.action} rule for {pretty(rule.match_target)} is {done}."
     tell(request, words, undo=undo_url(actor, rule.pk))
-    return _answer(request, rule.identity)
+    return _answer(request, rule.identity, reverse("console:rule", args=[pk]) if _is_on_rule(request) else "")
 
 
 def _list(request: PageRequest, actor: Actor) -> dict[str, Any]:
@@ -339,6 +345,10 @@ def _history(actor: Actor, rule_id: UUID) -> dict[str, Any]:
 
 def _reason(request: PageRequest) -> str:
     return request.POST.get("reason", "").replace("\x00", "").strip()[:500]
+
+
+def _is_on_rule(request: PageRequest) -> bool:
+    return request.POST.get("from") == "rule"
 
 
 def _answer(request: PageRequest, identity: Identity, address: str = "") -> HttpResponse:

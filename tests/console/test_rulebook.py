@@ -240,3 +240,19 @@ def test_many_rules_are_paused_and_deleted_by_jobs(as_alice: Client, identity: I
     assert "@helper: 2 rules" in asked
     assert "They decided 0 times in 30 days" in asked
     assert ContactRule.objects.count() == 2
+
+
+def test_what_is_pasted_can_be_rehearsed_first(as_alice: Client, identity: Identity) -> None:
+    form = {"identity": identity.handle, "action": "block", "direction": "inbound", "numbers": make.HUMAN}
+    page = as_alice.post(f"{RULES}paste/", form).content.decode()
+    assert f'name="block" value="{make.HUMAN}:inbound"' in page
+
+
+def test_a_rule_s_page_rehearses_what_it_does(as_alice: Client, identity: Identity) -> None:
+    rule = make.make_rule(identity)
+    page = as_alice.get(reverse("console:rule", args=[rule.id])).content.decode()
+    assert f"?scope=@helper&amp;pause={rule.id}" in page
+    draft = as_alice.get(f"/console/rehearsals/new/?scope=@helper&change={rule.id}:allow:").content.decode()
+    assert "Turn the rule into an allow rule for +1 555-555-0123" in " ".join(draft.split())
+    response = as_alice.post(deed("pause", rule), {"seen": "0", "from": "rule"})
+    assert response["Location"] == reverse("console:rule", args=[rule.id])
