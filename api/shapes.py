@@ -1,49 +1,16 @@
 """Our canonical shapes of what only the APIs show; messages and tapbacks have theirs in `imessage.shapes`."""
 
-from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 
 from accounts.models import ApiKey, Identity, organization_public_id
 from contactrules.models import ContactRule
 from core.secrets import unseal
-from imessage.models import Connection, Conversation, Message, Part
+from imessage.models import Connection
 from imessage.shapes import iso
 from lines.models import Line
 from webhooks.models import Attempt, Subscription
 from webhooks.signing import KeyStatus
-
-
-class Seen(StrEnum):
-    """Which messages of a conversation are looked at (contract/inkbox.md 10.1)."""
-
-    ALL = "all"
-    VISIBLE = "visible"
-    BLOCKED = "blocked"
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """A conversation's counters over the messages looked at, and the newest of them."""
-
-    total: int
-    unread: int
-    latest: Message | None
-
-
-def counts(conversation: Conversation, seen: Seen) -> Counts:
-    """From the conversation's own counters; *all* is the sum of both sides and the later of both lasts."""
-    visible = Counts(conversation.visible_total, conversation.visible_unread, conversation.visible_last)
-    blocked = Counts(conversation.blocked_total, conversation.blocked_unread, conversation.blocked_last)
-    if seen is not Seen.ALL:
-        return visible if seen is Seen.VISIBLE else blocked
-    lasts = [side.latest for side in (visible, blocked) if side.latest]
-    return Counts(
-        total=visible.total + blocked.total,
-        unread=visible.unread + blocked.unread,
-        latest=max(lasts, key=lambda message: message.position, default=None),
-    )
 
 
 def identity_shape(identity: Identity, signed: KeyStatus) -> dict[str, Any]:
@@ -92,29 +59,6 @@ def connection_shape(connection: Connection) -> dict[str, Any]:
         "status": connection.status,
         "released_at": iso(connection.released_at),
         **_times(connection.created_at, connection.updated_at),
-    }
-
-
-def conversation_shape(conversation: Conversation) -> dict[str, Any]:
-    """Reads `conversation.connection`."""
-    return {
-        "id": str(conversation.id),
-        "connection_id": str(conversation.connection_id),
-        "connection_status": conversation.connection.status,
-        "identity_id": str(conversation.identity_id),
-        "human": conversation.human,
-        **_times(conversation.created_at, conversation.updated_at),
-    }
-
-
-def conversation_summary_shape(conversation: Conversation, seen: Seen) -> dict[str, Any]:
-    """A conversation with its counters and the preview of its newest message; prefetch the parts of both lasts."""
-    found = counts(conversation, seen)
-    return {
-        **conversation_shape(conversation),
-        "total": found.total,
-        "unread": found.unread,
-        "latest": _preview_shape(found.latest) if found.latest else None,
     }
 
 
@@ -184,15 +128,6 @@ def _why_not_replayable(attempt: Attempt) -> str | None:
     if attempt.delivery.event_type not in attempt.subscription.event_types:
         return "The subscription no longer selects this type of event."
     return None
-
-
-def _preview_shape(message: Message) -> dict[str, Any]:
-    return {
-        "text": message.text,
-        "direction": message.direction,
-        "created_at": iso(message.created_at),
-        "has_media": any(part.kind == Part.Kind.MEDIA for part in message.parts.all()),
-    }
 
 
 def _times(created_at: datetime, updated_at: datetime) -> dict[str, str | None]:

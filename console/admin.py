@@ -2,7 +2,7 @@
 
 from django.contrib import admin
 
-from console.models import Job, JobItem, Preferences, SavedView
+from console.models import Job, JobItem, Preferences, SavedView, ThreadMark
 from core.admin import BigTableAdmin, ReadOnlyAdmin
 
 
@@ -37,3 +37,11 @@ class PreferencesAdmin(ReadOnlyAdmin):
     search_fields = ("user__email", "zone")
     id_fields = ("user_id",)
     ordering = ("user",)
+
+
+@admin.register(ThreadMark)
+class ThreadMarkAdmin(BigTableAdmin):
+    list_display = ("conversation_id", "user", "seen_position", "is_starred", "updated_at")
+    list_filter = ("is_starred",)
+    list_select_related = ("user",)
+    id_fields = ("conversation_id", "user_id")

@@ -13,9 +13,11 @@ from django.utils import timezone
 
 from accounts.models import Identity
 from console.counters import bounded, counter
-from console.flow import place_of, rules_of, verdict_in_words
 from console.lists import Choice, Column, FilterSpec, Id, Range, Sort, Text, View, identity_choice
 from console.masking import sees_numbers
+from console.thread.places import place_of
+from console.thread.window import rules_of
+from console.thread.words import verdict_in_words
 from console.work import Deed, Skipped
 from contactrules.models import ContactRule, RuleRevision
 from contactrules.rules import Verdict, verdict

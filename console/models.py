@@ -1,4 +1,5 @@
-"""What the console keeps of its own: long work with a result per row, saved views of lists, how people read it."""
+"""What the console keeps of its own: long work with a result per row, saved views of lists, how people read it,
+and what they have seen."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -11,6 +12,7 @@ from django.utils import timezone
 from accounts.models import Organization, User
 from core.actor import Actor, Role, TenantQuerySet
 from core.ids import uuid7
+from imessage.models import Conversation
 
 
 class JobQuerySet(TenantQuerySet["Job"]):
@@ -210,3 +212,28 @@ class Preferences(models.Model):
 
     def __str__(self) -> str:
         return f"preferences of {self.user}"
+
+
+class ThreadMarkQuerySet(models.QuerySet["ThreadMark"]):
+    def visible_to(self, actor: Actor) -> Self:
+        """One's own; nobody else's business."""
+        return self.filter(user_id=actor.id) if actor.kind == "user" else self.none()
+
+
+class ThreadMark(models.Model):
+    """How far one person has seen one thread, and whether they keep an eye on it."""
+
+    id = models.BigAutoField(primary_key=True)
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="thread_marks", db_index=False)
+    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="marks")
+    seen_position = models.PositiveIntegerField(null=True, blank=True, help_text="Null: never opened.")
+    is_starred = models.BooleanField(default=False)
+    updated_at = models.DateTimeField(default=timezone.now)
+
+    objects = ThreadMarkQuerySet.as_manager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["user", "conversation"], name="threadmark_once")]
+
+    def __str__(self) -> str:
+        return f"{self.user_id} in {self.conversation_id}"

@@ -12,7 +12,10 @@ from django.db.models import Prefetch
 from django.urls import reverse
 from django.utils import timezone
 
-from console.flow import place_of, rules_of, steps_of, verdict_in_words
+from console.thread.items import steps_of
+from console.thread.places import place_of
+from console.thread.window import rules_of
+from console.thread.words import verdict_in_words
 from contactrules.models import Decision
 from core.actor import Actor, Role
 from core.errors import NotFound

@@ -4,10 +4,43 @@ Built once per event and frozen into it; `dialects` turns a shape into each vend
 from a row or from an event.
 """
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any
 
-from imessage.models import Message, Part, Tapback
+from imessage.models import Conversation, Message, Part, Tapback
+
+
+class Seen(StrEnum):
+    """Which messages of a conversation are looked at (contract/inkbox.md 10.1)."""
+
+    ALL = "all"
+    VISIBLE = "visible"
+    BLOCKED = "blocked"
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """A conversation's counters over the messages looked at, and the newest of them."""
+
+    total: int
+    unread: int
+    latest: Message | None
+
+
+def counts(conversation: Conversation, seen: Seen) -> Counts:
+    """From the conversation's own counters; *all* is the sum of both sides and the later of both lasts."""
+    visible = Counts(conversation.visible_total, conversation.visible_unread, conversation.visible_last)
+    blocked = Counts(conversation.blocked_total, conversation.blocked_unread, conversation.blocked_last)
+    if seen is not Seen.ALL:
+        return visible if seen is Seen.VISIBLE else blocked
+    lasts = [side.latest for side in (visible, blocked) if side.latest]
+    return Counts(
+        total=visible.total + blocked.total,
+        unread=visible.unread + blocked.unread,
+        latest=max(lasts, key=lambda message: message.position, default=None),
+    )
 
 
 def iso(moment: datetime | None) -> str | None:
@@ -67,6 +100,30 @@ def tapback_shape(tapback: Tapback, message: Message) -> dict[str, Any]:
     }
 
 
+def conversation_shape(conversation: Conversation) -> dict[str, Any]:
+    """Reads `conversation.connection`."""
+    return {
+        "id": str(conversation.id),
+        "connection_id": str(conversation.connection_id),
+        "connection_status": conversation.connection.status,
+        "identity_id": str(conversation.identity_id),
+        "human": conversation.human,
+        "created_at": iso(conversation.created_at),
+        "updated_at": iso(conversation.updated_at),
+    }
+
+
+def conversation_summary_shape(conversation: Conversation, seen: Seen) -> dict[str, Any]:
+    """A conversation with its counters and the preview of its newest message; prefetch the parts of both lasts."""
+    found = counts(conversation, seen)
+    return {
+        **conversation_shape(conversation),
+        "total": found.total,
+        "unread": found.unread,
+        "latest": _preview_shape(found.latest) if found.latest else None,
+    }
+
+
 def _media_shape(part: Part) -> dict[str, Any]:
     return {"id": str(part.id), "url": part.link, "content_type": part.content_type or None, "size": part.size}
 
@@ -79,4 +136,13 @@ def _error_shape(message: Message) -> dict[str, str] | None:
         "reason": message.error_reason,
         "message": message.error_message,
         "detail": message.error_detail,
+    }
+
+
+def _preview_shape(message: Message) -> dict[str, Any]:
+    return {
+        "text": message.text,
+        "direction": message.direction,
+        "created_at": iso(message.created_at),
+        "has_media": any(part.kind == Part.Kind.MEDIA for part in message.parts.all()),
     }

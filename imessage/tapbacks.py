@@ -49,8 +49,10 @@ def send_tapback(actor: Actor, message: Message, *, kind: str, emoji: str = "", 
     with transaction.atomic():
         Message.objects.select_for_update(no_key=True).get(pk=message.pk)
         action = _action_of(_live(message, part_index, Direction.OUTBOUND), removed=False)
+        # Kept before it is told: whoever hears of the event finds it in the history.
+        change = _change(message, None, action, Direction.OUTBOUND, kind=kind, emoji=emoji, part_index=part_index)
         tapback = _put(actor, message, conversation, Direction.OUTBOUND, kind=kind, emoji=emoji, part_index=part_index)
-        _change(message, tapback, action, Direction.OUTBOUND, kind=kind, emoji=emoji, part_index=part_index)
+        TapbackChange.objects.filter(pk=change.pk).update(tapback_id=tapback.id)
     return tapback
 
 
@@ -79,7 +81,6 @@ def take_back_tapback(actor: Actor, tapback: Tapback) -> None:
         Message.objects.select_for_update(no_key=True).get(pk=message.pk)
         current = Tapback.objects.live().filter(pk=tapback.pk).first()
         if current:
-            _end(actor, message, current, current.part_index)
             _change(
                 message,
                 current,
@@ -89,6 +90,7 @@ def take_back_tapback(actor: Actor, tapback: Tapback) -> None:
                 emoji=current.emoji,
                 part_index=current.part_index,
             )
+            _end(actor, message, current, current.part_index)
 
 
 def receive_tapback(

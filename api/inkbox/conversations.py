@@ -13,7 +13,7 @@ from api.inkbox.answers import Conversation as ConversationAnswer
 from api.inkbox.finding import Owner, active_connection_with, conversation_with, id_in_path, narrowing_identity
 from api.moments import Span
 from api.parsing import Body, Page, QueryBool, respond
-from api.shapes import Seen, connection_shape, conversation_shape, conversation_summary_shape
+from api.shapes import connection_shape
 from core.actor import Actor, Role
 from core.errors import NotFound
 from dialects import inkbox
@@ -21,6 +21,7 @@ from imessage.connecting import release
 from imessage.errors import ConnectionReleased
 from imessage.models import Connection, Conversation
 from imessage.receipts import mark_read, send_typing
+from imessage.shapes import Seen, conversation_shape, conversation_summary_shape
 
 router = Router(tags=["Conversations"])
 

@@ -15,7 +15,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from accounts.models import Identity
 from console.entry import PageRequest, draw, page, toast
-from console.flow import GLYPHS
+from console.thread.words import GLYPHS
 from core.actor import Actor, Role
 from core.errors import DomainError, NotFound
 from core.phones import e164

@@ -13,8 +13,8 @@ from psycopg.errors import QueryCanceled
 
 from accounts.models import Identity
 from console.entry import PageRequest, draw, page
-from console.flow import place_of
 from console.lists import Choice, Column, FilterSpec, Flag, Range, Sort, identity_choice
+from console.thread.places import place_of
 from core.actor import Actor, Role
 from core.phones import digits_of
 from imessage.models import Conversation, Direction, Message

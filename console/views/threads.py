@@ -1,36 +1,60 @@
 """The threads: the list, one thread, and the fragments that keep both live."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Q
-from django.http import HttpResponse
+from django.contrib import messages
+from django.db.models import Count, Q, QuerySet
+from django.http import HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
-from django.views.decorators.http import require_safe
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_POST, require_safe
 
 from accounts.models import Identity
 from console.entry import PageRequest, draw, newest_event, page, seen_by
-from console.flow import first_position, newest_window, open_window, tail
 from console.lists import (
     Choice,
     Column,
     FilterSpec,
     Flag,
     Listing,
+    Number,
     Range,
     Sort,
     View,
     identity_choice,
     wants_rows,
 )
-from contactrules.models import ContactRule
-from contactrules.rules import verdict
+from console.thread.about import Budget, about
+from console.thread.agent import hidden_from_agent, seen_by_agent
+from console.thread.marks import mark_seen, seen_before, star, unstar, with_marks
+from console.thread.moment import Travel, asked_moment, before, in_address, travel
+from console.thread.window import (
+    NEWEST,
+    Reading,
+    Window,
+    first_position,
+    newest_window,
+    open_window,
+    tail,
+)
+from console.times import times_of
+from console.work.deeds import Deed
 from core.actor import Actor, Role
+from core.errors import Invalid
+from core.phones import pretty
 from imessage.connecting import connect_command, router_line
 from imessage.errors import NoRouter
+from imessage.finding import FAILED, waiting_since, with_downgraded, with_failed_sends
 from imessage.models import Connection, Conversation, Message
-from imessage.sending import CAP, used_of_cap
+from imessage.sending import used_of_caps
+from lines.models import Line
+
+_SERVICES = (("imessage", "iMessage"), ("sms", "SMS"), ("rcs", "RCS"))
 
 
 def _sought(text: str) -> Q:
@@ -41,14 +65,29 @@ def _sought(text: str) -> Q:
     return found | Q(human__contains=digits) if digits else found
 
 
+def _waiting(minutes: int) -> Q:
+    return waiting_since(timezone.now() - timedelta(minutes=minutes))
+
+
+def _lines(actor: Actor) -> list[tuple[str, str]]:
+    """Which line carries whom is the operators' business."""
+    if actor.role is not Role.OPERATOR:
+        return []
+    carrying = Line.objects.exclude(kind=Line.Kind.ROUTER).order_by("address")
+    return [(line.address, pretty(line.address)) for line in carrying[:200]]
+
+
+def _threads(actor: Actor) -> QuerySet[Conversation]:
+    rows = Conversation.objects.visible_to(actor)
+    return with_marks(rows.select_related("identity", "connection", "visible_last", "blocked_last"), actor)
+
+
 THREADS = FilterSpec(
     name="threads",
     title="Threads",
     route="console:threads",
     nouns=("thread", "threads"),
-    rows=lambda actor: Conversation.objects.visible_to(actor).select_related(
-        "identity", "connection", "visible_last", "blocked_last"
-    ),
+    rows=_threads,
     search=_sought,
     search_label="Number or handle",
     fields=(
@@ -59,31 +98,58 @@ THREADS = FilterSpec(
             column="connection__status",
             among=((Connection.Status.ACTIVE, "Active"), (Connection.Status.RELEASED, "Released")),
         ),
+        Number(key="waiting", label="Waiting at least", unit="minutes", condition=_waiting, hint="Minutes"),
+        Choice(key="service", label="Service of the last message", column="visible_last__service", among=_SERVICES),
+        Flag(key="downgraded", label="Fell back", holds=with_downgraded),
+        Flag(key="failed", label="Failed sends", holds=with_failed_sends),
         Flag(key="blocked", label="Has blocked", holds=Q(blocked_total__gt=0)),
+        Flag(key="starred", label="Starred", column="is_starred"),
+        Choice(key="line", label="Line", column="connection__line__address", among=_lines),
     ),
     time=Range(column="last_at", label="Last activity"),
-    sorts=(Sort("last", "Last activity", "last_at"), Sort("begun", "Begun", "created_at")),
-    views=(View("live", "Live", "state=active"), View("released", "Released", "state=released")),
+    sorts=(
+        Sort("last", "Last activity", "last_at"),
+        Sort("waiting", "Waiting", "waiting_since", descending=False, is_nullable=True),
+        Sort("begun", "Begun", "created_at"),
+    ),
+    views=(
+        View("live", "Live", "state=active"),
+        View("waiting", "Waiting", "waiting=0&sort=waiting"),
+        View("failed", "Failed sends", "failed=yes"),
+        View("released", "Released", "state=released"),
+        View("downgraded", "Downgraded", "downgraded=yes"),
+        View("starred", "Starred", "starred=yes"),
+    ),
     columns=(
         Column("human", "Human", "human", masked=True),
         Column("identity", "Identity", "identity__handle"),
         Column("state", "Connection", "connection__status"),
         Column("last_at", "Last activity", "last_at"),
+        Column("waiting_since", "Waiting since", "waiting_since"),
         Column("messages", "Messages", "visible_total"),
+        Column("unread", "Unread by the agent", "visible_unread"),
         Column("blocked", "Blocked", "blocked_total"),
     ),
 )
 
+Deed(name="see_threads", label="Mark seen", spec=THREADS, grade=1, role=Role.VIEWER, perform=mark_seen)
+Deed(name="star_threads", label="Star", spec=THREADS, grade=1, role=Role.VIEWER, perform=star)
+Deed(name="unstar_threads", label="Take the star away", spec=THREADS, grade=1, role=Role.VIEWER, perform=unstar)
+
 # Keys of the pages around the list that are not its own.
-OWN = ("open", "start")
+OWN = ("open", "start", "at", "as")
 
 
 @dataclass(frozen=True, slots=True)
 class ThreadRow:
-    """One row of the list: the thread and its newest message, blocked or not."""
+    """One row of the list: the thread, its newest message, blocked or not, and what is worth a mark."""
 
     thread: Conversation
     last: Message | None
+    budget: Budget
+    failed: int
+    is_starred: bool
+    is_new: bool
 
 
 @page
@@ -99,21 +165,32 @@ def show_threads(request: PageRequest, actor: Actor) -> HttpResponse:
 @page
 @require_safe
 def show_thread(request: PageRequest, actor: Actor, pk: UUID) -> HttpResponse:
-    """One thread beside the list; `start` names the position it begins at."""
+    """One thread beside the list: now, `at` a moment, or `as` its agent sees it; `start` is the first position."""
     number = newest_event()
-    thread = _thread(actor, pk)
-    window = open_window(actor, thread, first=first_position(thread, _whole(request, "start")))
-    context = _list(request, actor, opened=thread) | _about(actor, thread) | {"window": window, "live_last": number}
-    return draw(request, actor, "console/threads/thread.html", context)
+    reading = _reading(request, actor, pk)
+    if request.GET.get("as") == "agent":
+        return draw(request, actor, "console/threads/as_agent.html", _as_agent(request, reading, number))
+    journey = None
+    if at := _moment(request):
+        reading, journey = travel(reading, at)
+    mark = seen_before(actor, reading.thread)
+    first = first_position(reading.thread, _whole(request, "start"))
+    window = open_window(reading, first=first, unseen_after=None if journey else mark.seen_position)
+    context = _list(request, actor, opened=reading.thread) | about(reading) | _ways(request, reading, journey)
+    context |= {"window": window, "travel": journey, "mark": mark, "live_last": number}
+    if window.is_live:
+        mark_seen(actor, reading.thread)
+    return draw(request, actor, "console/threads/thread.html", context | _links(context["listing"], reading, window))
 
 
 @page
 @require_safe
-def show_log(request: PageRequest, actor: Actor, pk: UUID) -> HttpResponse:
-    """The messages of an open page drawn anew, from position `from` to the newest."""
-    thread = _thread(actor, pk)
-    window = newest_window(actor, thread, first=first_position(thread, _whole(request, "from")))
-    context = {"thread": thread, "window": window, "listing": THREADS.read(request, actor, own=("from",))}
+def show_log(request: PageRequest, actor: Actor, pk: UUID, seen: int | None = None) -> HttpResponse:
+    """The messages of an open page drawn anew, from position `from` to the newest; `seen` is where it divides."""
+    reading = _reading(request, actor, pk)
+    first = first_position(reading.thread, _whole(request, "from"))
+    window = newest_window(reading, first=first, unseen_after=seen)
+    context = {"thread": reading.thread, "window": window} | _links(read_threads(request, actor), reading, window)
     return render(request, "console/threads/_log.html", context)
 
 
@@ -121,8 +198,9 @@ def show_log(request: PageRequest, actor: Actor, pk: UUID) -> HttpResponse:
 @require_safe
 def show_tail(request: PageRequest, actor: Actor, pk: UUID) -> HttpResponse:
     """Messages after position `after`, and earlier ones that events since number `since` changed."""
-    items = tail(actor, _thread(actor, pk), after=_whole(request, "after") or 0, since=_whole(request, "since"))
-    return render(request, "console/threads/_items.html", {"items": items})
+    reading = _reading(request, actor, pk)
+    items = tail(reading, after=_whole(request, "after") or 0, since=_whole(request, "since"))
+    return render(request, "console/threads/_items.html", {"items": items, "thread": reading.thread})
 
 
 @page
@@ -132,10 +210,36 @@ def show_about(request: PageRequest, actor: Actor, pk: UUID) -> HttpResponse:
     return draw_about(request, actor, _thread(actor, pk))
 
 
+@page
+@require_safe
+def show_as_agent(request: PageRequest, actor: Actor, pk: UUID) -> HttpResponse:
+    """What the agent sees, drawn anew for an open page."""
+    context = _as_agent(request, _reading(request, actor, pk), 0)
+    return render(request, "console/threads/_as_agent_log.html", context)
+
+
+@page
+@require_POST
+def set_star(request: PageRequest, actor: Actor, pk: UUID) -> HttpResponse:
+    """Keep an eye on a thread, or with `off` no more."""
+    thread = _thread(actor, pk)
+    (unstar if request.POST.get("off") else star)(actor, thread)
+    if request.htmx:
+        return draw_about(request, actor, thread)
+    return HttpResponseRedirect(reverse("console:thread", args=[pk]) + read_threads(request, actor).here())
+
+
 def draw_about(request: PageRequest, actor: Actor, thread: Conversation) -> HttpResponse:
     """What is known of a thread, as it stands now; also the answer to a change made there."""
-    context = _about(actor, thread) | {"out_of_band": True, "listing": read_threads(request, actor)}
-    return draw(request, actor, "console/threads/_about.html", context)
+    reading = Reading(actor, thread, times=times_of(request))
+    context = about(reading) | _ways(request, reading, None)
+    context |= {"out_of_band": True, "listing": read_threads(request, actor), "mark": seen_before(actor, thread)}
+    return render(request, "console/threads/_about.html", context)
+
+
+def read_threads(request: PageRequest, actor: Actor) -> Listing:
+    """The list that a thread was opened from."""
+    return THREADS.read(request, actor, own=(*OWN, "from", "after", "since"))
 
 
 def _thread(actor: Actor, pk: UUID) -> Conversation:
@@ -143,14 +247,73 @@ def _thread(actor: Actor, pk: UUID) -> Conversation:
     return thread
 
 
-def read_threads(request: PageRequest, actor: Actor) -> Listing:
-    """The list that a thread was opened from."""
-    return THREADS.read(request, actor, own=OWN)
+def _reading(request: PageRequest, actor: Actor, pk: UUID) -> Reading:
+    return Reading(actor, _thread(actor, pk), times=times_of(request))
+
+
+def _moment(request: PageRequest) -> datetime | None:
+    try:
+        return asked_moment(request)
+    except Invalid as unreadable:
+        messages.error(request, f"{unreadable.message} This is the thread as it is now.")
+        return None
+
+
+def _links(listing: Listing, reading: Reading, window: Window) -> dict[str, str]:
+    """Where a window leads to: before it, and to its end."""
+    here = reverse("console:thread", args=[reading.thread.id])
+    at = in_address(reading.at) if reading.at else None
+    return {
+        "earlier_url": here + listing.here(at=at, start=str(window.earlier)),
+        "newest_url": here + listing.here(at=at),
+    }
+
+
+def _ways(request: PageRequest, reading: Reading, journey: Travel | None) -> dict[str, str]:
+    """Where the head of a thread leads to: other ways of reading it, and the next human who waits."""
+    listing = read_threads(request, reading.actor)
+    here = reverse("console:thread", args=[reading.thread.id])
+    ways = {"live_url": here + listing.here(), "as_agent_url": here + listing.here(**{"as": "agent"})}
+    if journey is None:
+        last = before(reading, timezone.now())
+        following = next_waiting(reading.actor, reading.thread)
+        ways["past_url"] = here + listing.here(at=last.text) if last else ""
+        ways["next_waiting_url"] = reverse("console:thread", args=[following]) + listing.here() if following else ""
+        return ways
+    for name, stop in (("before_url", journey.before), ("after_url", journey.after)):
+        ways[name] = here + listing.here(at=stop.text) if stop else ""
+    return ways
+
+
+def next_waiting(actor: Actor, thread: Conversation) -> UUID | None:
+    """The thread whose human has waited longest after this one's; after the last the first again."""
+    waiting = Conversation.objects.visible_to(actor).filter(waiting_since__isnull=False, connection__status="active")
+    ordered = waiting.exclude(pk=thread.pk).order_by("waiting_since", "id").values_list("id", flat=True)
+    following = ordered.filter(waiting_since__gt=thread.waiting_since).first() if thread.waiting_since else None
+    found: UUID | None = following or ordered.first()
+    return found
+
+
+def _as_agent(request: PageRequest, reading: Reading, number: int) -> dict[str, Any]:
+    thread, actor = reading.thread, reading.actor
+    first = first_position(thread, _whole(request, "start"))
+    listing = read_threads(request, actor)
+    here = reverse("console:thread", args=[thread.id])
+    earlier = str(max(1, first - NEWEST))
+    return {
+        **_list(request, actor, opened=thread),
+        "thread": thread,
+        "seen": seen_by_agent(thread, first=first),
+        "unseen": hidden_from_agent(actor, thread),
+        "earlier_url": here + listing.here(**{"as": "agent", "start": earlier}) if first > 1 else "",
+        "live_url": here + listing.here(),
+        "live_last": number,
+    }
 
 
 def _list(request: PageRequest, actor: Actor, *, opened: Conversation | None = None) -> dict[str, Any]:
     listing = read_threads(request, actor)
-    rows = [ThreadRow(thread=thread, last=_newest(thread)) for thread in listing.page.rows]
+    rows = _rows(actor, listing.page.rows)
     opened_id = str(opened.id) if opened else request.GET.get("open", "")
     return {
         "listing": listing,
@@ -160,6 +323,23 @@ def _list(request: PageRequest, actor: Actor, *, opened: Conversation | None = N
         "list_url": THREADS.url + listing.here(open=opened_id),
         "how_to_begin": None if rows or listing.is_narrowed else _how_to_begin(actor),
     }
+
+
+def _rows(actor: Actor, threads: Sequence[Any]) -> list[ThreadRow]:
+    used = used_of_caps({thread.identity_id for thread in threads})
+    failed = Message.objects.visible_to(actor).filter(conversation__in=threads, status__in=FAILED)
+    failures = dict(failed.order_by().values_list("conversation_id").annotate(Count("id")))
+    return [
+        ThreadRow(
+            thread=thread,
+            last=_newest(thread),
+            budget=Budget(used.get(thread.identity_id, 0)),
+            failed=failures.get(thread.id, 0),
+            is_starred=thread.is_starred,
+            is_new=thread.seen_position is not None and thread.seen_position < thread.next_position - 1,
+        )
+        for thread in threads
+    ]
 
 
 def _newest(thread: Conversation) -> Message | None:
@@ -176,19 +356,6 @@ def _how_to_begin(actor: Actor) -> dict[str, str]:
     except NoRouter:
         number = ""
     return {"number": number, "command": connect_command(identity) if identity else ""}
-
-
-def _about(actor: Actor, thread: Conversation) -> dict[str, Any]:
-    rules = ContactRule.objects.visible_to(actor).filter(identity=thread.identity, match_target=thread.human)
-    used = used_of_cap(thread.identity)
-    return {
-        "thread": thread,
-        "rules": list(rules),
-        "verdict": verdict(thread.identity, thread.human),
-        "may_change_rules": actor.role in {Role.ADMIN, Role.OPERATOR},
-        "is_operator": actor.role is Role.OPERATOR,
-        "budget": {"used": used, "cap": CAP, "low": used >= CAP * 0.8},
-    }
 
 
 def _whole(request: PageRequest, name: str) -> int | None:

@@ -6,7 +6,7 @@ from django.views.decorators.http import require_safe
 
 from console import tracing
 from console.entry import PageRequest, draw, newest_event, page
-from console.flow import place_of
+from console.thread.places import place_of
 from core.actor import Actor
 from core.errors import NotFound
 

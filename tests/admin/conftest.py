@@ -12,7 +12,7 @@ from procrastinate.contrib.django import app
 
 from accounts.models import FormerHandle, Identity, User
 from api.models import IdempotencyKey
-from console.models import Job, JobItem, Preferences, SavedView
+from console.models import Job, JobItem, Preferences, SavedView, ThreadMark
 from contactrules.reach import Draft
 from contactrules.rehearsal import prepare, run
 from contactrules.rules import create_rule, note_decision, verdict
@@ -78,6 +78,7 @@ def _fill() -> None:
         action="add",
         kind="like",
     )
+    ThreadMark.objects.create(user=person, conversation=conversation, seen_position=1)
     Release.objects.create(
         organization=organization,
         identity=identity,

@@ -238,6 +238,7 @@ def test_a_blocked_human_is_heard_in_the_audit_only(
     audit = open_live("/console/blocked/")
     stayed, audit_stayed = Stayed(page), Stayed(audit)
 
+    page.locator("#block-open").click()
     page.locator("#block-button").click()
     expect(page.locator("#remove-rule")).to_have_text("Unblock this number")
     expect(page.locator("#thread-head")).to_contain_text("Blocked now")
@@ -256,7 +257,7 @@ def test_a_blocked_human_is_heard_in_the_audit_only(
     assert human.heard() == []
 
     page.locator(way_back).click()
-    expect(page.locator("#block-button")).to_be_visible()
+    expect(page.locator("#block-open")).to_be_visible()
     expect(page.locator("#thread-head")).not_to_contain_text("Blocked now")
     human.text("And now?")
     expect(page.locator(".bubble-row:not(.is-held) .bubble-text")).to_have_text(["Hello", "And now?"])
@@ -282,6 +283,7 @@ def test_signs_in_reads_blocks_and_unblocks(browsing: Browsing, operator: Operat
     expect(page.locator("#thread-log .bubble-text")).to_have_text(["Hello"])
     expect(page.locator("[data-live-state]")).to_be_hidden()
 
+    page.locator("#block-open").click()
     page.locator("#block-button").click()
     expect(page.locator("#toasts")).to_contain_text("can no longer reach")
     words = f"Nobody hears {human.number}"
@@ -296,7 +298,7 @@ def test_signs_in_reads_blocks_and_unblocks(browsing: Browsing, operator: Operat
     expect(page.locator(".bubble-row.is-held")).to_contain_text(words)
 
     page.locator("#remove-rule").click()
-    expect(page.locator("#block-button")).to_be_visible()
+    expect(page.locator("#block-open")).to_be_visible()
     page.get_by_role("button", name="Dark").click()
     expect(page.locator("html")).to_have_attribute("data-theme", "dark")
     page.locator("#sign-out").click()
@@ -339,6 +341,7 @@ def test_a_thread_with_all_it_can_show(page: Page, human: Human, agent: Agent) -
     expect(page.locator(".bubble-row.is-outbound")).to_have_attribute("data-status", "delivered")
     human.tapback("love")
     expect(page.locator(".bubble-row.is-outbound .reactions li")).to_be_visible()
+    page.locator("#block-open").click()
     page.locator("#block-button").click()
     human.text("Blocked words")
     expect(page.locator(".bubble-row.is-held")).to_be_visible()
@@ -346,7 +349,7 @@ def test_a_thread_with_all_it_can_show(page: Page, human: Human, agent: Agent) -
     look_at(page, "thread-blocked")
     page.set_viewport_size({"width": WIDE, "height": HEIGHT})
     page.locator("#remove-rule").click()
-    expect(page.locator("#block-button")).to_be_visible()
+    expect(page.locator("#block-open")).to_be_visible()
     human.type(on=True)
     expect(page.locator("#typing")).to_be_visible()
     look_at(page, "thread")

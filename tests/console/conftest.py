@@ -1,11 +1,16 @@
 """The console's doors: people who are signed in, and static files without a build."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from django.test import Client
 
-from accounts.models import User
+from accounts.models import Identity, User
+from lines import providers
+from tests import make
+from tests.console.lives import Life
+from tests.providers.scripted import ScriptedDriver
 
 
 @pytest.fixture(autouse=True)
@@ -20,6 +25,23 @@ def signed_in(user: User) -> Client:
     client = Client()
     client.force_login(user, backend="allauth.account.auth_backends.AuthenticationBackend")
     return client
+
+
+@pytest.fixture
+def driver(monkeypatch: pytest.MonkeyPatch) -> ScriptedDriver:
+    """A provider whose answers a test writes down."""
+    scripted = ScriptedDriver()
+    monkeypatch.setitem(providers._DRIVERS, "scripted", scripted)
+    return scripted
+
+
+@pytest.fixture
+def life(identity: Identity, driver: ScriptedDriver) -> Callable[[int], Life]:
+    """The life of the thread between the human and Alice's agent, over a scripted line, by its seed."""
+    account = make.make_account("scripted", provider="scripted")
+    router, line = make.make_router("+15555550109", account=account), make.make_line("+15555550108", account=account)
+    conversation = make.make_conversation(connection=make.make_connection(identity, line=line))
+    return lambda seed: Life(seed, conversation, line, router, driver)
 
 
 @pytest.fixture

@@ -1,0 +1,156 @@
+"""The system's own lines in a thread: connections, changes of rules that touch it, webhooks that went wrong."""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from django.db.models import Q
+
+from console.thread.items import SystemLine
+from contactrules.models import RuleRevision
+from core.actor import Actor, Role
+from core.phones import pretty
+from events.models import Event
+from imessage.models import Connection, Conversation
+from webhooks.catalog import TOLD_AS
+from webhooks.models import Attempt
+
+# Of each kind a window shows at most so many, the newest.
+MOST = 200
+
+_RELEASED = {
+    "human": "The human disconnected",
+    "admin": "Released by an admin",
+    "identity": "Released: the identity was switched off",
+}
+
+
+def lines_of(actor: Actor, thread: Conversation, *, begins: datetime | None, ends: datetime | None) -> list[SystemLine]:
+    """Every line between two moments, oldest first; without an end up to now."""
+    lines = [
+        line
+        for line in _connections(actor, thread, ends)
+        if (begins is None or line.at >= begins) and (ends is None or line.at <= ends)
+    ]
+    lines += _revisions(actor, thread, begins, ends)
+    lines += _webhooks(actor, thread, begins, ends)
+    return sorted(lines, key=lambda line: line.at)
+
+
+def _connections(actor: Actor, thread: Conversation, ends: datetime | None) -> Iterable[SystemLine]:
+    """Each connect and disconnect of the pair; a reconnect makes a new connection under the same thread."""
+    rows = Connection.objects.visible_to(actor).filter(identity_id=thread.identity_id, human=thread.human)
+    before: Connection | None = None
+    for connection in rows.select_related("line").order_by("created_at", "id"):
+        yield SystemLine(
+            key=f"{connection.id}-connected",
+            text=_connected(actor, before, connection),
+            at=connection.created_at,
+        )
+        if connection.released_at and (ends is None or connection.released_at <= ends):
+            text = _RELEASED.get(connection.released_by, "Disconnected")
+            yield SystemLine(key=f"{connection.id}-released", text=text, at=connection.released_at)
+        before = connection
+
+
+def _connected(actor: Actor, before: Connection | None, connection: Connection) -> str:
+    if before is None:
+        return "Connected"
+    if before.line_id == connection.line_id:
+        return "Connected again"
+    # Which line a tenant's human writes on is the operators' business.
+    where = f", {pretty(connection.line.address)}" if actor.role is Role.OPERATOR else ""
+    return f"Moved to another line{where}"
+
+
+def _revisions(
+    actor: Actor, thread: Conversation, begins: datetime | None, ends: datetime | None
+) -> Iterable[SystemLine]:
+    """Changes of the mode, and of the rules that name this number."""
+    named = Q(before__match_target=thread.human) | Q(after__match_target=thread.human)
+    rows = RuleRevision.objects.visible_to(actor).filter(named | Q(change="mode_changed"), identity=thread.identity_id)
+    rows = rows.filter(_between("at", begins, ends)).order_by("-number")[:MOST]
+    for revision in rows:
+        yield SystemLine(
+            key=f"r{revision.number}",
+            text=_changed(revision),
+            at=revision.at,
+            icon="shield",
+            detail=_by(revision),
+        )
+
+
+def _by(revision: RuleRevision) -> str:
+    who = revision.actor.get("label", "somebody")
+    return f"by {who}: {revision.reason}" if revision.reason else f"by {who}"
+
+
+def _changed(revision: RuleRevision) -> str:
+    before, after = revision.before or {}, revision.after or {}
+    if revision.change == "mode_changed":
+        return f"Filter mode changed to {_modes(after)}"
+    if not before:
+        return f"{str(after['action']).capitalize()} rule for this number added{_side(after)}"
+    if not after:
+        return f"{str(before['action']).capitalize()} rule for this number removed"
+    if before["status"] != after["status"]:
+        verb = "paused" if after["status"] == "paused" else "resumed"
+        return f"{str(after['action']).capitalize()} rule for this number {verb}"
+    return f"Rule for this number changed from {before['action']} to {after['action']}{_side(after)}"
+
+
+def _modes(after: dict[str, Any]) -> str:
+    outbound = after.get("outbound_mode")
+    return f"{after['mode']}, {outbound} for what goes out" if outbound else str(after.get("mode", "another"))
+
+
+def _side(after: dict[str, Any]) -> str:
+    return {"inbound": ", for what comes in", "outbound": ", for what goes out"}.get(str(after.get("direction")), "")
+
+
+def _webhooks(
+    actor: Actor, thread: Conversation, begins: datetime | None, ends: datetime | None
+) -> Iterable[SystemLine]:
+    """The first failure of each delivery about this thread, what came right after it, and every replay."""
+    for attempt in _attempts(actor, thread.identity_id, _told(actor, thread, begins, ends)):
+        at = attempt.at + timedelta(milliseconds=attempt.duration_ms or 0)
+        if ends is None or at <= ends:
+            yield SystemLine(key=f"w{attempt.id}", text=_attempted(attempt), at=at, icon="webhook")
+
+
+def _told(actor: Actor, thread: Conversation, begins: datetime | None, ends: datetime | None) -> list[UUID]:
+    events = Event.objects.visible_to(actor).filter(conversation_id=thread.id, type__in=list(TOLD_AS))
+    events = events.filter(_between("at", begins, ends))
+    return list(events.order_by("-number").values_list("id", flat=True)[:MOST])
+
+
+def _attempts(actor: Actor, identity_id: UUID, event_ids: list[UUID]) -> list[Attempt]:
+    if not event_ids:
+        return []
+    worth_a_line = Q(number=1) & ~Q(response_status__range=(200, 299)) | Q(number=1, response_status=None)
+    worth_a_line |= Q(number__gt=1, response_status__range=(200, 299)) | Q(is_replay=True)
+    rows = Attempt.objects.visible_to(actor).filter(
+        worth_a_line,
+        delivery__subscription__identity_id=identity_id,
+        delivery__event_id__in=event_ids,
+    )
+    return list(rows.select_related("delivery").order_by("-at")[:MOST])
+
+
+def _attempted(attempt: Attempt) -> str:
+    host = urlsplit(attempt.url).hostname or attempt.url
+    answer = f"answered {attempt.response_status}" if attempt.response_status else "no answer"
+    if attempt.is_replay:
+        return f"Webhook to {host} replayed: {answer}"
+    return f"Webhook to {host} {'delivered at last' if attempt.succeeded else 'failed'}: {answer}"
+
+
+def _between(name: str, begins: datetime | None, ends: datetime | None) -> Q:
+    span = Q()
+    if begins:
+        span &= Q(**{f"{name}__gte": begins})
+    if ends:
+        span &= Q(**{f"{name}__lte": ends})
+    return span

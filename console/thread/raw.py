@@ -1,0 +1,53 @@
+"""A thread's events as JSON lines, and one message as JSON: what is stored, for whoever wants to see it bare."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+
+from console.masking import masked_within
+from core.actor import Actor
+from events.models import Event
+from imessage.history import events_of
+from imessage.models import Conversation, Message
+from imessage.shapes import iso, message_shape
+
+_CHUNK = 500
+
+
+def event_lines(actor: Actor, thread: Conversation) -> Iterator[bytes]:
+    """One line per event that the reader may see, oldest first; read as they are sent. Numbers are masked
+    for whom pages mask them."""
+    for event in events_of(Event.objects.visible_to(actor), thread).iterator(chunk_size=_CHUNK):
+        yield orjson.dumps(masked_within(actor, _event(event)), default=str) + b"\n"
+
+
+def message_json(actor: Actor, message: Message) -> dict[str, Any]:
+    """A message in our canonical shape, with the verdict it was given and its steps."""
+    shape = message_shape(message) | {
+        "verdict": {
+            "filter_mode": message.filter_mode,
+            "rule_id": message.rule_id,
+            "rule_revision": message.rule_revision,
+            "released_at": iso(message.released_at),
+        },
+        "provider_at": iso(message.provider_at),
+        "steps": [
+            {"state": step.state, "detail": step.detail, "at": iso(step.at), "noted_at": iso(step.noted_at)}
+            for step in message.delivery_steps.all()
+        ],
+    }
+    masked: dict[str, Any] = masked_within(actor, shape)
+    return masked
+
+
+def _event(event: Event) -> dict[str, Any]:
+    return {
+        "number": event.number,
+        "id": event.public_id,
+        "type": event.type,
+        "at": iso(event.at),
+        "actor": event.actor,
+        "subject_id": event.subject_id,
+        "data": event.data,
+    }

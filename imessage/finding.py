@@ -1,0 +1,25 @@
+"""Questions by which conversations are found; to be asked of rows that are narrowed to their reader already."""
+
+from datetime import datetime
+
+from django.db.models import Q
+
+from imessage.models import Connection, Message
+
+FAILED = (Message.Status.ERROR, Message.Status.DECLINED)
+
+
+def with_failed_sends() -> Q:
+    """At least one message of the agent's did not arrive."""
+    return Q(pk__in=Message.objects.filter(status__in=FAILED).values("conversation_id"))
+
+
+def with_downgraded() -> Q:
+    """At least one message left as SMS or RCS because iMessage could not carry it."""
+    return Q(pk__in=Message.objects.filter(was_downgraded=True).values("conversation_id"))
+
+
+def waiting_since(latest: datetime) -> Q:
+    """A connected human has waited for an answer at least since then."""
+    waits = Q(waiting_since__isnull=False, waiting_since__lte=latest)
+    return waits & Q(connection__status=Connection.Status.ACTIVE)
