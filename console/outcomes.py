@@ -80,12 +80,13 @@ class Try:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """How an endpoint is: the word, its tone, and what will happen when."""
+    """How an endpoint is: the word, its tone, and what will happen when, at length and in brief."""
 
     word: str
     tone: str
     forecast: str
     at: datetime | None = None
+    brief: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,20 +153,25 @@ def state_of(subscription: Subscription) -> State:
         disabled_at = subscription.failing_since + DISABLED_AFTER
         held = subscription.held_until
         if held and held > timezone.now():
-            return State("Failing", "is-bad", "It asked us to stay away. Next try", held)
-        return State("Failing", "is-bad", "Disabled, unless something arrives, at", disabled_at)
+            brief = f"Asked us to stay away, next try {in_words_from_now(held)}"
+            return State("Failing", "is-bad", "It asked us to stay away. Next try", held, brief)
+        brief = f"Disabled {in_words_from_now(disabled_at)} if nothing arrives"
+        return State("Failing", "is-bad", "Disabled, unless something arrives, at", disabled_at, brief)
     if subscription.held_until and subscription.held_until > timezone.now():
-        return State("Working", "is-good", "It asked us to stay away until", subscription.held_until)
+        brief = f"Asked us to stay away, next try {in_words_from_now(subscription.held_until)}"
+        return State("Working", "is-good", "It asked us to stay away until", subscription.held_until, brief)
     return State("Working" if subscription.last_success_at else "Not called yet", "is-good", "")
 
 
 def _disabled(subscription: Subscription) -> State:
     at = subscription.disabled_at
     if subscription.disabled_reason == "gone":
-        return State("Gone", "is-bad", "It answered 410. Nothing goes there since", at)
+        return State("Gone", "is-bad", "It answered 410. Nothing goes there since", at, "It answered 410")
     if subscription.disabled_reason == "asked":
-        return State("Disabled", "is-held", "By hand. Nothing goes there since", at)
-    return State("Disabled", "is-bad", "By five days of failures. Nothing goes there since", at)
+        return State("Disabled", "is-held", "By hand. Nothing goes there since", at, "By hand")
+    return State(
+        "Disabled", "is-bad", "By five days of failures. Nothing goes there since", at, "By five days of failures"
+    )
 
 
 def endpoint_row(subscription: Subscription, figures: Figures | None) -> EndpointRow:

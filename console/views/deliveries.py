@@ -34,6 +34,7 @@ from console.outcomes import (
     WORDS,
     cause_of,
     host_of,
+    in_words_from_now,
     outcome_of,
     payload_of,
     row_of,
@@ -373,16 +374,17 @@ def _event(actor: Actor, event_id: UUID) -> dict[str, Any]:
 
 
 def _endpoint(actor: Actor, delivery: Delivery, first: Delivery) -> dict[str, Any]:
-    attempts = list(delivery.attempts.all())
+    attempts, outcome = list(delivery.attempts.all()), outcome_of(actor, delivery)
     since: dict[str, str | list[str]] = {"endpoint": str(delivery.subscription_id), "from": _text(delivery.created_at)}
     return {
         "delivery": delivery,
         "subscription": delivery.subscription,
         "host": host_of(delivery.subscription.url),
-        "outcome": outcome_of(actor, delivery),
+        "outcome": outcome,
         "tries": [try_of(actor, attempt) for attempt in attempts[-MOST_TRIES:]],
         "earlier": max(0, len(attempts) - MOST_TRIES),
         "payload": payload_of(actor, delivery) if delivery.body != first.body else None,
+        "next_words": in_words_from_now(outcome.next_at) if outcome.next_at else "",
         "why_not": why_not_again(delivery),
         "failed_query": _query(since | {"outcome": _OUTCOMES_OF["failed"]}),
         "failed_since": DELIVERIES.url + _query(since | {"outcome": _OUTCOMES_OF["failed"]}),
