@@ -6,9 +6,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page
 
 WIDE, NARROW = 1440, 390
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 HEIGHT = 900
 # What Chromium itself logs while nobody answers, or nobody accepts a socket.
 _UNREACHABLE = re.compile(r"Failed to load resource|WebSocket (connection|is closed)|net::ERR_")
@@ -85,6 +87,31 @@ def keep_shot(page: Page, name: str) -> None:
     if folder := os.environ.get("CORDBOARD_SHOTS"):
         Path(folder).mkdir(parents=True, exist_ok=True)
         page.screenshot(path=Path(folder) / f"{name}.png")
+
+
+def look_at(page: Page, name: str) -> list[str]:
+    """What is wrong with an open page, in each theme and width."""
+    faults = []
+    for width in (WIDE, NARROW):
+        page.set_viewport_size({"width": width, "height": HEIGHT})
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+            keep_shot(page, f"{name}-{scheme}-{width}")
+            found = Axe().run(page, options={"runOnly": RULES, "resultTypes": ["violations"]})
+            if found.violations_count:
+                faults.append(f"{name}, {scheme}, {width}: {_words_of(found)}")
+        sideways = page.evaluate("() => document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        if sideways:
+            faults.append(f"{name} scrolls {sideways} pixels sideways at {width}")
+    return faults
+
+
+def _words_of(found: Any) -> str:
+    """What axe found, a line for each kind."""
+    return "; ".join(
+        f"{fault['id']} at {', '.join(str(node['target']) for node in fault['nodes'][:3])}"
+        for fault in found.response["violations"]
+    )
 
 
 # --- What a thread shows

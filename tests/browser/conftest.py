@@ -111,7 +111,7 @@ def sign_in(page: Page, operator: Operator) -> None:
     page.get_by_label("E-mail").fill(operator.email)
     page.get_by_label("Password").fill(operator.password)
     page.get_by_role("button", name="Sign in").click()
-    expect(page.get_by_role("heading", name="Threads")).to_be_visible()
+    expect(page.get_by_role("heading", name="Threads", exact=True)).to_be_visible()
 
 
 def wait_until_live(page: Page) -> None:

@@ -111,6 +111,13 @@ class Agent:
         """Send a read receipt."""
         self._post("/mark-read", conversation_id=self.conversation(human))
 
+    def subscribe(self, url: str) -> None:
+        """Have the texts of humans, and what becomes of one's own, told to an address."""
+        api = str(self.client.base_url).removesuffix("imessage/")
+        own = self.client.get(f"{api}identities/concierge").json()["id"]
+        types = ["imessage.received", "imessage.sent", "imessage.delivered"]
+        self._post(f"{api}webhooks/subscriptions", agent_identity_id=own, url=url, event_types=types)
+
     def type(self, human: Human) -> None:
         """Show the typing bubble."""
         self._post("/typing", conversation_id=self.conversation(human))
