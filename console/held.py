@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from django import forms
-from django.db.models import Count, Q, QuerySet, Value
+from django.db.models import BooleanField, Case, Count, Q, QuerySet, Value, When
 from django.db.models.functions import TruncDate
 from django.utils import timezone
 
@@ -66,8 +66,10 @@ def _numbered(text: str) -> Q:
 
 
 def _today(answer: str) -> Q:
-    let_through = Q(conversation__in=senders_let_through_today().values("pk"))
-    return Q(is_blocked=True) & (let_through if answer == "through" else ~let_through)
+    """In a CASE the senders are judged once and looked up; PostgreSQL would else judge the sender of every message."""
+    let_through = When(conversation__in=senders_let_through_today().values("pk"), then=Value(True))
+    judged = Q(Case(let_through, default=Value(False), output_field=BooleanField()))
+    return Q(is_blocked=True) & (judged if answer == "through" else ~judged)
 
 
 BLOCKED = FilterSpec(
@@ -122,7 +124,7 @@ BLOCKED = FilterSpec(
         Column("when", "Time", "created_at"),
         Column("human", "Sender", "human", masked=True),
         Column("identity", "Identity", "identity__handle"),
-        Column("text", "Text", "text", masked=True),
+        Column("text", "Text", lambda row: row.text if row.is_readable else ""),
         Column("mode", "Mode then", "filter_mode"),
         Column("revision", "Revision then", "rule_revision"),
         Column("rule", "Rule", "rule_id"),
@@ -312,7 +314,7 @@ class RuleChange:
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class HeldMessage:
     """A blocked message with all that is known of why, then and today."""
 
     row: HeldRow
@@ -325,7 +327,7 @@ class Case:
     releases: list[Release]
 
 
-def case_of(actor: Actor, message: Message) -> Case:
+def case_of(actor: Actor, message: Message) -> HeldMessage:
     """All that a page shows of one message; fetched with its identity and conversation."""
     revisions = RuleRevision.objects.visible_to(actor).filter(identity=message.identity)
     under = revisions.filter(number=message.rule_revision).first()
@@ -336,7 +338,7 @@ def case_of(actor: Actor, message: Message) -> Case:
     releases = Release.objects.visible_to(actor).filter(conversation=message.conversation)
     releases = releases.filter(Q(message=message) | Q(message=None, created_at__gte=message.created_at))
     [row] = held_rows(actor, [message])
-    return Case(
+    return HeldMessage(
         row=row,
         decided_under=_in_words(under, message.human) if under else None,
         since=[_in_words(revision, message.human) for revision in since],
