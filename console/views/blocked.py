@@ -1,21 +1,21 @@
 """The review queue: what contact rules held back, who has looked at it, and its release."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 from uuid import UUID
 
 from django.contrib import messages
 from django.core import signing
 from django.http import HttpResponse, HttpResponseRedirect, QueryDict
 from django.shortcuts import render
-from django.urls import reverse
+from django.urls import Resolver404, resolve, reverse
 from django.utils import timezone
-from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from console.entry import PageRequest, draw, newest_event, page, seen_by, tell, toast, toasts
+from console.entry import PageRequest, draw, newest_event, page, seen_by, tell, toast
 from console.friction import Confirmation, Confirmed, Fact, ask_again, confirm, leave_for
 from console.held import BLOCKED, DAYS, SENDERS, case_of, held_rows, sender_rows
 from console.lists import Listing, wants_rows
@@ -34,6 +34,9 @@ DEFAULT = "view=to-review"
 UNDO_FOR = 3600
 _SALT = "console.blocked"
 
+# What an answer to a deed replaces: the rows of the list, or the body of one message's page.
+LIST_TARGET, CASE_TARGET = "#blocked-rows", "#held-body"
+
 _THREAD = ("conversation__identity", "conversation__connection")
 
 
@@ -42,12 +45,10 @@ _THREAD = ("conversation__identity", "conversation__connection")
 def show_blocked(request: PageRequest, actor: Actor) -> HttpResponse:
     """Blocked messages, what nobody has looked at unless asked otherwise; with `group=sender` their senders."""
     number = newest_event()
-    grouped = request.GET.get("group") == "sender"
-    context = (_senders if grouped else _messages)(request, actor)
+    context = _board(actor, request.GET)
     if wants_rows(request):
-        return render(request, "console/blocked/_list.html", context | {"may_act": _may_act(actor)})
-    frame = {"live_last": number, "may_act": _may_act(actor)}
-    return draw(request, actor, "console/blocked/blocked.html", context | frame)
+        return render(request, "console/blocked/_list.html", context)
+    return draw(request, actor, "console/blocked/blocked.html", context | {"live_last": number})
 
 
 @page
@@ -68,7 +69,9 @@ def show_held(request: PageRequest, actor: Actor, pk: UUID) -> HttpResponse:
 def review(request: PageRequest, actor: Actor, pk: UUID) -> HttpResponse:
     """Note that this person has looked at it."""
     message = _message(actor, pk)
-    return _do(request, lambda: mark_reviewed(actor, message), "Reviewed.", undo=_address("unreview_blocked", pk))
+    return _do(
+        request, actor, lambda: mark_reviewed(actor, message), "Reviewed.", undo=_address("unreview_blocked", pk)
+    )
 
 
 @page
@@ -76,7 +79,7 @@ def review(request: PageRequest, actor: Actor, pk: UUID) -> HttpResponse:
 def unreview(request: PageRequest, actor: Actor, pk: UUID) -> HttpResponse:
     """Put it back among those to look at."""
     message = _message(actor, pk)
-    return _do(request, lambda: unmark_reviewed(actor, message), "Back among those to review.")
+    return _do(request, actor, lambda: unmark_reviewed(actor, message), "Back among those to review.")
 
 
 @page
@@ -90,8 +93,8 @@ def review_sender(request: PageRequest, actor: Actor, pk: UUID) -> HttpResponse:
         return _refuse(request, refused)
     if marked_at:
         undo = _address("unreview_sender", pk, marked=signing.dumps(marked_at.isoformat(), salt=_SALT))
-        tell(request, "All of this sender are reviewed.", undo=undo)
-    return _back(request)
+        _tell(request, "All of this sender are reviewed.", undo=undo)
+    return _back(request, actor)
 
 
 @page
@@ -104,7 +107,7 @@ def unreview_sender(request: PageRequest, actor: Actor, pk: UUID) -> HttpRespons
         marked_at = datetime.fromisoformat(_signed(request, "marked"))
         unmark_sender_reviewed(actor, thread, marked_at=marked_at)
 
-    return _do(request, deed, "Back among those to review.")
+    return _do(request, actor, deed, "Back among those to review.")
 
 
 # --- The number's rules (grade 2)
@@ -133,7 +136,7 @@ def restore_rules(request: PageRequest, actor: Actor, pk: UUID) -> HttpResponse:
     def deed() -> None:
         put_back(actor, message.identity, message.human, former=_signed(request, "was"), reason=REASON)
 
-    return _do(request, deed, "The rules are as they were.")
+    return _do(request, actor, deed, "The rules are as they were.")
 
 
 # --- Releasing (grade 3)
@@ -155,8 +158,8 @@ def release_held(request: PageRequest, actor: Actor, pk: UUID) -> HttpResponse:
     except DomainError as refused:
         return ask_again(request, actor, asked, {"": refused.message})
     seconds = max(0, round((held.due_at - timezone.now()).total_seconds()))
-    tell(request, f"Goes to @{message.identity.handle} in {seconds} s.", undo=_address("undo_release", held.pk))
-    return leave_for(request, reverse("console:held", args=[pk]))
+    _tell(request, f"Goes to @{message.identity.handle} in {seconds} s.", undo=_address("undo_release", held.pk))
+    return leave_for(request, _ground(request).address)
 
 
 @page
@@ -165,14 +168,20 @@ def undo_held(request: PageRequest, actor: Actor, pk: UUID) -> HttpResponse:
     """Take back a release during its hold."""
     held: Release = seen_by(actor, Release, pk, "conversation")
     undone = "Undone: nothing was released, and no rule was changed."
-    return _do(request, lambda: undo_release(actor, held), undone)
+    return _do(request, actor, lambda: undo_release(actor, held), undone)
 
 
 # --- What pages show
 
 
-def _messages(request: PageRequest, actor: Actor) -> dict[str, Any]:
-    listing = Listing(BLOCKED, actor, request.GET or QueryDict(DEFAULT))
+def _board(actor: Actor, query: QueryDict) -> dict[str, Any]:
+    """The list as an address asks for it: messages, or their senders."""
+    listed = _senders(actor, query) if query.get("group") == "sender" else _messages(actor, query)
+    return listed | {"may_act": _may_act(actor), "target": LIST_TARGET}
+
+
+def _messages(actor: Actor, query: QueryDict) -> dict[str, Any]:
+    listing = Listing(BLOCKED, actor, query or QueryDict(DEFAULT))
     return {
         "listing": listing,
         "rows": held_rows(actor, listing.page.rows),
@@ -182,8 +191,8 @@ def _messages(request: PageRequest, actor: Actor) -> dict[str, Any]:
     }
 
 
-def _senders(request: PageRequest, actor: Actor) -> dict[str, Any]:
-    listing = SENDERS.read(request, actor)
+def _senders(actor: Actor, query: QueryDict) -> dict[str, Any]:
+    listing = Listing(SENDERS, actor, query)
     return {
         "listing": listing,
         "senders": sender_rows(actor, listing.page.rows),
@@ -214,7 +223,8 @@ def _tabs(actor: Actor, listing: Listing | None) -> list[dict[str, Any]]:
 def _case(actor: Actor, pk: UUID) -> dict[str, Any]:
     message = _message(actor, pk)
     case = case_of(actor, message)
-    return {"case": case, "row": case.row, "message": message, "may_act": _may_act(actor)}
+    facts = {"case": case, "row": case.row, "message": message}
+    return facts | {"may_act": _may_act(actor), "target": CASE_TARGET}
 
 
 def _message(actor: Actor, pk: UUID) -> Message:
@@ -253,14 +263,14 @@ def _question(actor: Actor, message: Message, *, whole: bool) -> Confirmation:
 # --- Answers
 
 
-def _do(request: PageRequest, deed: Callable[[], object], words: str, *, undo: str = "") -> HttpResponse:
+def _do(request: PageRequest, actor: Actor, deed: Callable[[], object], words: str, *, undo: str = "") -> HttpResponse:
     """Do it and say so, or say why not."""
     try:
         deed()
     except DomainError as refused:
         return _refuse(request, refused)
-    tell(request, words, undo=undo)
-    return _back(request)
+    _tell(request, words, undo=undo)
+    return _back(request, actor)
 
 
 def _change_rules(
@@ -272,20 +282,49 @@ def _change_rules(
     except DomainError as refused:
         return _refuse(request, refused)
     undo = _address("restore_rules", pk, was=signing.dumps(former, salt=_SALT))
-    tell(request, f"{shown_number(actor, message.human)} {words} @{message.identity.handle}.", undo=undo)
-    return _back(request)
+    _tell(request, f"{shown_number(actor, message.human)} {words} @{message.identity.handle}.", undo=undo)
+    return _back(request, actor)
 
 
-def _back(request: PageRequest) -> HttpResponse:
-    """Live regions follow by themselves; without a script, the page that the form stood on."""
-    return toasts(request) if request.htmx else HttpResponseRedirect(_came_from(request))
+def _tell(request: PageRequest, words: str, *, undo: str) -> None:
+    tell(request, words, undo=undo, target=CASE_TARGET if _ground(request).held else LIST_TARGET)
 
 
-def _came_from(request: PageRequest) -> str:
-    """The page of ours that a form stood on, as the browser tells it; else the list."""
-    referer = request.headers.get("Referer", "")
-    ours = url_has_allowed_host_and_scheme(referer, {request.get_host()}, require_https=request.is_secure())
-    return referer if ours else BLOCKED.url
+def _back(request: PageRequest, actor: Actor) -> HttpResponse:
+    """What the page shows as it is after the deed; without a script, the page again."""
+    ground = _ground(request)
+    if not request.htmx:
+        return HttpResponseRedirect(ground.address)
+    context = _case(actor, ground.held) if ground.held else _board(actor, QueryDict(ground.query))
+    template = "console/blocked/_case.html" if ground.held else "console/blocked/_list.html"
+    return draw(request, actor, template, context | {"out_of_band": True})
+
+
+@dataclass(frozen=True, slots=True)
+class _Ground:
+    """The page that a deed was done on: the list with its query, or the page of one message."""
+
+    query: str = ""
+    held: UUID | None = None
+
+    @property
+    def address(self) -> str:
+        page = _address("held", self.held) if self.held else BLOCKED.url
+        return f"{page}?{self.query}" if self.query else page
+
+
+def _ground(request: PageRequest) -> _Ground:
+    """Where the browser says that it stands; the queue for an address that is none of ours."""
+    told = request.htmx.current_url if request.htmx else request.headers.get("Referer")
+    try:
+        address = urlsplit(told or "")
+        found = resolve(address.path)
+    except (Resolver404, ValueError):
+        return _Ground()
+    if found.view_name == "console:blocked":
+        return _Ground(query=address.query)
+    # Without a script the question of a release is a page of its own.
+    return _Ground(held=found.kwargs["pk"]) if found.view_name in {"console:held", "console:release"} else _Ground()
 
 
 def _refuse(request: PageRequest, refused: DomainError) -> HttpResponse:
@@ -294,7 +333,7 @@ def _refuse(request: PageRequest, refused: DomainError) -> HttpResponse:
     if request.htmx:
         return toast(request, refused)
     messages.error(request, refused.message)
-    return _back(request)
+    return HttpResponseRedirect(_ground(request).address)
 
 
 def _signed(request: PageRequest, name: str) -> Any:
