@@ -44,6 +44,7 @@ class Listener:
     def __init__(self) -> None:
         self.listening = False
         self.last = 0
+        self._feed = feed.Reader()
         self._has_begun = False
         self._seen: OrderedDict[int, None] = OrderedDict()
         self._recent: deque[tuple[float, FeedItem]] = deque(maxlen=2 * REPLAY_LIMIT)
@@ -94,6 +95,7 @@ class Listener:
     async def _listen(self, listening: psycopg.AsyncConnection[Any]) -> None:
         async with listening:
             await listening.execute(f"LISTEN {feed.CHANNEL}")
+            self._feed = feed.Reader()
             if self._has_begun:
                 await self._tell_what_is_new()
             else:
@@ -118,7 +120,7 @@ class Listener:
         self._has_begun = True
 
     async def _tell_what_is_new(self) -> None:
-        items = await self._read(feed.items_since, self.last)
+        items = await self._read(self._feed.items_since, self.last)
         if len(items) >= REPLAY_LIMIT + MARGIN:
             await self._begin_at_the_end()
             await _send(EVERYONE, {"type": "feed.reset", "last": self.last})

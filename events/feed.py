@@ -10,9 +10,11 @@ from typing import Any
 from uuid import UUID
 
 from django.db import DatabaseError, connection
+from django.db.models import Func, Q, QuerySet, TextField, Value
+from django.db.models.functions import Cast
 
 from core import notices
-from events.models import Event
+from events.models import Event, Xid8Field
 
 logger = logging.getLogger(__name__)
 
@@ -20,6 +22,9 @@ CHANNEL = "cordboard"
 
 # A lower number may commit after a higher one; catching up reads so far back and drops what was seen.
 MARGIN = 200
+
+_COLUMNS = ("number", "type", "organization_id", "identity_id", "conversation_id", "subject_id")
+_HORIZON = Func(Func(function="pg_current_snapshot"), function="pg_snapshot_xmin", output_field=Xid8Field())
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +80,29 @@ def items_since(number: int, *, limit: int = 500) -> list[FeedItem]:
 
     At most `limit` beyond the margin: a reader that gets so many should start afresh.
     """
-    rows = (
-        Event.objects.filter(number__gt=number - MARGIN)
-        .order_by("number")
-        .values_list("number", "type", "organization_id", "identity_id", "conversation_id", "subject_id")
-    )
+    rows = _after(number - MARGIN).values_list(*_COLUMNS)
     return [FeedItem(*row) for row in rows[: limit + MARGIN]]
+
+
+class Reader:
+    """`items_since` for one who reads over and over: of the margin only what may not have been there at the last time.
+
+    Whoever has read and then could not make use of it begins with a new one.
+    """
+
+    def __init__(self) -> None:
+        # What transactions below this one wrote was there already.
+        self._known_below = "0"
+
+    def items_since(self, number: int, *, limit: int = 500) -> list[FeedItem]:
+        """Events after `number`, and those of the margin before it that a slower transaction may have added."""
+        known_below = Cast(Value(self._known_below), Xid8Field())
+        rows = _after(number - MARGIN).filter(Q(number__gt=number) | Q(xid__gte=known_below))
+        found = list(rows.values_list(*_COLUMNS, Cast(_HORIZON, TextField()))[: limit + MARGIN])
+        if found:
+            self._known_below = found[0][-1]
+        return [FeedItem(*row[:-1]) for row in found]
+
+
+def _after(number: int) -> QuerySet[Event]:
+    return Event.objects.filter(number__gt=number).order_by("number")

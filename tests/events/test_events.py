@@ -2,6 +2,9 @@
 
 import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from django.db import connection, transaction
@@ -11,6 +14,7 @@ from events import feed
 from events.models import Event
 from events.record import record
 from tests import make
+from tests.installation import waited
 
 
 @pytest.mark.django_db(transaction=True)
@@ -72,6 +76,41 @@ def test_the_feed_reads_a_margin_back() -> None:
         last = record(make.operator(), "line.wanted").number
     assert feed.last_number() == last
     assert [item.number for item in feed.items_since(last)] == [first, last]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_reads_again_gets_what_is_new_and_what_a_slower_transaction_added() -> None:
+    def noted() -> int:
+        with transaction.atomic():
+            return record(make.operator(), "line.seen").number
+
+    before, reader = noted(), feed.Reader()
+    assert numbers(reader, before) == [before]
+    with ThreadPoolExecutor(1) as slow, transaction.atomic():
+        late = record(make.operator(), "line.wanted").number
+        first = slow.submit(closing(noted)).result()
+        assert slow.submit(closing(lambda: numbers(reader, before))).result()[-1] == first
+    second = noted()
+    assert {late, second} <= set(numbers(reader, first))
+    # What began after the slowest transaction anywhere may come again; who reads drops what was seen.
+    waited(lambda: numbers(reader, second) == [], what="the margin to be known")
+    assert numbers(reader, noted() - 1) != []
+
+
+def numbers(reader: feed.Reader, last: int) -> list[int]:
+    return [item.number for item in reader.items_since(last)]
+
+
+def closing(deed: Callable[[], Any]) -> Callable[[], Any]:
+    """The deed on a connection of its own, which must not outlive the test."""
+
+    def do() -> Any:
+        try:
+            return deed()
+        finally:
+            connection.close()
+
+    return do
 
 
 @pytest.mark.django_db
