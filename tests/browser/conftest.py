@@ -12,7 +12,7 @@ from tests.browser.browsing import Browsing
 from tests.browser.people import Agent, Human, Operator
 from tests.installation import Installation
 
-_ARGUMENTS = [
+ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
     "--disable-background-networking",
@@ -28,7 +28,7 @@ _PATIENCE = 20_000
 def chromium() -> Iterator[Browser]:
     if os.environ.get("CORDBOARD_SKIP_BROWSER") == "1":
         pytest.skip("CORDBOARD_SKIP_BROWSER is set")
-    program = shutil.which(os.environ.get("CORDBOARD_CHROMIUM") or "chromium")
+    program = browser_program()
     if program is None:
         pytest.fail(
             "The browser tests need Chromium: install it (Debian, Ubuntu: apt-get install chromium), name it in"
@@ -37,9 +37,14 @@ def chromium() -> Iterator[Browser]:
         )
     expect.set_options(timeout=_PATIENCE)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=_ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
         yield browser
         browser.close()
+
+
+def browser_program() -> str | None:
+    """The path of the Chromium that is used, if there is one."""
+    return shutil.which(os.environ.get("CORDBOARD_CHROMIUM") or "chromium")
 
 
 @pytest.fixture(scope="package")
