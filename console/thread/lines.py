@@ -117,7 +117,7 @@ def _webhooks(
     for attempt in _attempts(actor, thread.identity_id, _told(actor, thread, begins, ends)):
         at = attempt.at + timedelta(milliseconds=attempt.duration_ms or 0)
         if ends is None or at <= ends:
-            yield SystemLine(key=f"w{attempt.id}", text=_attempted(attempt), at=at, icon="webhook")
+            yield SystemLine(key=f"w{attempt.id}", text=_attempted(attempt), at=at, icon="webhooks")
 
 
 def _told(actor: Actor, thread: Conversation, begins: datetime | None, ends: datetime | None) -> list[UUID]:

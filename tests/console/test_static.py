@@ -50,3 +50,10 @@ def test_colours_are_named_in_the_tokens_alone() -> None:
         if sheet.name != "tokens.css":
             assert "oklch(" not in sheet.read_text()
             assert "light-dark(" not in sheet.read_text()
+
+
+def test_every_icon_that_is_named_is_drawn() -> None:
+    drawn = set(re.findall(r'<symbol id="([a-z-]+)"', (STATIC / "icons.svg").read_text()))
+    named = re.compile(r'(?:icon "|icon=")([a-z-]+)"')
+    files = [*TEMPLATES.rglob("*.html"), *(Path(settings.BASE_DIR) / "console").rglob("*.py")]
+    assert {name for file in files for name in named.findall(file.read_text())} <= drawn
