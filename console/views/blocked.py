@@ -254,7 +254,7 @@ def _question(actor: Actor, message: Message, *, whole: bool) -> Confirmation:
         warning=""
         if message.conversation.connection.is_active
         else "They have disconnected since: the agent can read it, and can answer only once they connect again.",
-        undoable="Undoing it within that time leaves no trace.",
+        undoable="Undone within that time, nothing is shown or changed.",
         choices="console/blocked/_choices.html",
         context={"message": message, "count": count, "whole": whole, "handle": handle},
     )

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.browsing import NARROW, Browsing, keep_shot
+from tests.browser.browsing import keep_shot, look_at
 from tests.browser.conftest import wait_until_live
 from tests.browser.people import Agent, Human
 from tests.installation import Installation, waited
@@ -48,7 +48,8 @@ def test_a_release_is_undone_and_another_goes_out(
     open_live: Callable[..., Page], product: Installation, blocked: Human, agent: Agent
 ) -> None:
     page = open_live(QUEUE)
-    page.locator("tr[data-row]", has_text="First try").get_by_role("link").click()
+    row = page.locator("tr[data-row]", has_text="First try").filter(has_text=blocked.number[-4:])
+    row.get_by_role("link").click()
     wait_until_live(page)
     page.keyboard.press("r")
     dialog = page.get_by_role("dialog")
@@ -78,13 +79,20 @@ def test_senders_are_counted_and_marked_at_once(open_live: Callable[..., Page], 
     expect(row.get_by_text("All reviewed")).to_be_visible()
 
 
-@pytest.mark.parametrize("query", ["", "?group=sender", "?view=all"])
-def test_a_narrow_page_does_not_scroll_sideways(browsing: Browsing, blocked: Human, query: str) -> None:
-    page = browsing.open(QUEUE + query, width=NARROW)
+@pytest.mark.parametrize("query", ["", "?group=sender", "?view=released"])
+def test_the_pages_are_sound_in_both_themes_and_widths(
+    open_live: Callable[..., Page], blocked: Human, query: str
+) -> None:
+    page = open_live(QUEUE + query)
     expect(page.get_by_role("heading", name="Blocked")).to_be_visible()
-    keep_shot(page, f"narrow{query.replace('?', '-')}")
-    assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
+    assert look_at(page, f"blocked{query.replace('?', '-')}") == []
+
+
+def test_the_page_of_one_message_is_sound(open_live: Callable[..., Page], blocked: Human) -> None:
+    page = open_live(QUEUE)
     page.locator("tr[data-row] a").first.click()
-    expect(page.get_by_role("heading", level=1)).to_be_visible()
-    keep_shot(page, f"narrow-detail{query.replace('?', '-')}")
-    assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
+    expect(page.get_by_role("heading", name="Blocked message")).to_be_visible()
+    assert look_at(page, "blocked-message") == []
+    page.get_by_role("button", name="Release…").click()
+    expect(page.get_by_text("This message", exact=True)).to_be_visible()
+    assert look_at(page, "blocked-release") == []
