@@ -112,18 +112,18 @@ class JobItem(models.Model):
     """One row of a job and what came of it; written in the transaction of the deed, so that it happens once."""
 
     class State(models.IntegerChoices):
-        """In the order in which people want to see them."""
+        """In the order in which people want to see them; what waits comes last, so that results stay where they are."""
 
         FAILED = 0
         SKIPPED = 1
-        WAITING = 2
-        DONE = 3
+        DONE = 2
+        WAITING = 3
 
     WORDS: ClassVar[Mapping[int, str]] = {
         State.FAILED: "failed",
         State.SKIPPED: "skipped",
-        State.WAITING: "waiting",
         State.DONE: "done",
+        State.WAITING: "waiting",
     }
 
     id = models.BigAutoField(primary_key=True)

@@ -211,7 +211,7 @@ def _question(actor: Actor, deed: Deed, plan: Plan, form: forms.Form, *, back: s
     whole = {"all": "1"} if plan.chosen is None else {"id": plan.chosen}
     return Confirmation(
         title=title,
-        sentence=" ".join([f"{plan.words}. Rows that appear later are left alone.", *sentences]),
+        sentence=f"{masked_within(actor, plan.words)}. Rows that appear later are left alone.",
         action=title,
         back=back,
         grade=deed.grade,
@@ -219,8 +219,8 @@ def _question(actor: Actor, deed: Deed, plan: Plan, form: forms.Form, *, back: s
         sample=[_name(spec, row, actor) for row in plan.sample],
         of=plan.count,
         typed=str(plan.count) if deed.grade >= 4 else "",
-        choices="console/jobs/_options.html" if form.fields else "",
-        context={"form": form},
+        choices="console/jobs/_options.html",
+        context={"form": form, "sentences": sentences},
         fields={
             "list": spec.name,
             "query": plan.listing.full_query,
