@@ -50,7 +50,7 @@ def test_every_row_has_its_deed_once_though_the_worker_is_killed(product: Instal
     product.sql(_FILL, RULES)
     client = signed_in(product)
     page = client.get("/console/rules/")
-    asked = {"list": "rules", "query": "", "deed": "pause-rules", "all": "1", "confirmed": "1"}
+    asked = {"list": "rules", "query": "?identity=echo", "deed": "pause-rules", "all": "1", "confirmed": "1"}
     page = client.post("/console/jobs/new/", data=asked | _token(page))
     job_id = page.url.path.split("/")[-2]
     started = time.monotonic()
@@ -61,8 +61,8 @@ def test_every_row_has_its_deed_once_though_the_worker_is_killed(product: Instal
 
     for past in (100, 600):
         waited(lambda past=past: progress()[1] >= past, within=PATIENCE, what=f"{past} rows")  # type: ignore[misc]
-        former = product.kill("worker-1")
-        product.wait_for_restart("worker-1", former=former)
+        former = product.kill("worker")
+        product.wait_for_restart("worker", former=former)
     waited(lambda: progress()[0] == "done", within=PATIENCE, what="the end of the job")
     print(f"{RULES} rows in {time.monotonic() - started:.0f} s, two kills included")
 
