@@ -4,40 +4,49 @@ import hashlib
 import hmac
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal, get_args
 
 Shape = Mapping[str, Any]
 
 # Every word that its clients know; their parsers fail on any other (contract/inkbox.md, section 18 row 3).
-DIRECTIONS = frozenset({"inbound", "outbound"})
-SERVICES = frozenset({"imessage", "sms", "rcs"})
-MESSAGE_TYPES = frozenset({"message", "carousel"})
-STATUSES = frozenset(
-    {"registered", "pending", "queued", "accepted", "sent", "delivered", "declined", "error", "received"}
-)
-SEND_STYLES = frozenset(
-    {
-        "celebration",
-        "shooting_star",
-        "fireworks",
-        "lasers",
-        "love",
-        "confetti",
-        "balloons",
-        "spotlight",
-        "echo",
-        "invisible",
-        "gentle",
-        "loud",
-        "slam",
-    }
-)
-REACTIONS = frozenset({"love", "like", "dislike", "laugh", "emphasize", "question"})
-# A tapback that only newer clients have a word for; on a phone it is this emoji (section 11.3).
+DirectionWord = Literal["inbound", "outbound"]
+ServiceWord = Literal["imessage", "sms", "rcs"]
+MessageTypeWord = Literal["message", "carousel"]
+StatusWord = Literal[
+    "registered", "pending", "queued", "accepted", "sent", "delivered", "declined", "error", "received"
+]
+StyleWord = Literal[
+    "celebration",
+    "shooting_star",
+    "fireworks",
+    "lasers",
+    "love",
+    "confetti",
+    "balloons",
+    "spotlight",
+    "echo",
+    "invisible",
+    "gentle",
+    "loud",
+    "slam",
+]
+ClassicReactionWord = Literal["love", "like", "dislike", "laugh", "emphasize", "question"]
+# With a tapback that only newer clients have a word for; on a phone it is an emoji (section 11.3).
+SentReactionWord = Literal[ClassicReactionWord, "eyes"]
+ReactionWord = Literal[SentReactionWord, "custom"]
+AssignmentStatusWord = Literal["active", "released"]
+ModeWord = Literal["blacklist", "whitelist"]
+
+DIRECTIONS = frozenset(get_args(DirectionWord))
+SERVICES = frozenset(get_args(ServiceWord))
+MESSAGE_TYPES = frozenset(get_args(MessageTypeWord))
+STATUSES = frozenset(get_args(StatusWord))
+SEND_STYLES = frozenset(get_args(StyleWord))
+REACTIONS = frozenset(get_args(ClassicReactionWord))
+ASSIGNMENT_STATUSES = frozenset(get_args(AssignmentStatusWord))
+FILTER_MODES = frozenset(get_args(ModeWord))
 EYES = "eyes"
 EYES_EMOJI = "\N{EYES}"
-ASSIGNMENT_STATUSES = frozenset({"active", "released"})
-FILTER_MODES = frozenset({"blacklist", "whitelist"})
 
 _ERROR_WORDS = {
     "handle_unavailable": "agent_handle_unavailable",

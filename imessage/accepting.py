@@ -17,16 +17,13 @@ from core.actor import Actor
 from core.ids import uuid7
 from core.wake import QUEUE, Job, tell_workers
 from events import feed
-from imessage.models import Conversation, Message, Part
+from imessage.counters import advance
+from imessage.models import Conversation, Direction, Message, Part
 from imessage.shapes import message_shape
 
 _WRITE = f"""
 WITH thread AS (
-    UPDATE imessage_conversation SET next_position = next_position + 1, visible_total = visible_total + 1,
-        visible_last_id = %(id)s, visible_last_at = %(now)s, last_at = %(now)s, updated_at = %(now)s,
-        waiting_since = NULL
-    WHERE id = %(conversation)s
-    RETURNING next_position - 1 AS position
+    {advance(direction=Direction.OUTBOUND)}
 ), said AS (
     INSERT INTO imessage_message (id, organization_id, identity_id, conversation_id, connection_id, line_id, human,
         direction, position, text, message_type, service, send_style, status, error_code, error_reason, error_message,

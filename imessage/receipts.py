@@ -16,7 +16,7 @@ from events.feed import publish_signal
 from events.record import record
 from imessage.errors import ConnectionReleased, NotEnabled, RecipientBlocked
 from imessage.models import Conversation, DeliveryStep, Direction, Message
-from imessage.shapes import message_shape
+from imessage.telling import tell
 from lines.direct import direct_call
 from lines.providers.base import ProviderError
 
@@ -43,7 +43,7 @@ def advance(
     above = Message.RANK[status] - Message.RANK[message.status]
     filled = above >= 0 and _fill(message, service=service, downgraded=downgraded)
     if above == 0 and filled:
-        _tell(actor, message, "message.changed")
+        tell(actor, "message.changed", message)
     if above > 0:
         now = timezone.now()
         if status in {Message.Status.SENT, Message.Status.DELIVERED} and message.sent_at is None:
@@ -57,7 +57,7 @@ def advance(
         elif status == Message.Status.ACCEPTED:
             message.status = status
             _keep(message, "accepted", at or now)
-            _tell(actor, message, "message.accepted")
+            tell(actor, "message.accepted", message)
     return message
 
 
@@ -86,13 +86,13 @@ def apply_read_report(actor: Actor, message: Message, *, at: datetime | None) ->
         DeliveryStep.objects.create(message=read, state="read", at=read_at)
     if unread:
         message.refresh_from_db()
-        _tell(actor, message, "message.peer_read")
+        tell(actor, "message.peer_read", message)
 
 
 def note_unknown(actor: Actor, message: Message) -> None:
     """The provider's answer was lost: a step of its own, inside the caller's transaction; the status stays."""
     DeliveryStep.objects.create(message=message, state="unknown", detail="The provider's answer was lost.")
-    _tell(actor, message, "message.unknown")
+    tell(actor, "message.unknown", message)
 
 
 def mark_read(actor: Actor, conversation: Conversation) -> int:
@@ -236,7 +236,7 @@ def _step(actor: Actor, message: Message, status: str, at: datetime) -> None:
     message.status = status
     setattr(message, f"{status}_at", at)
     _keep(message, status, at)
-    _tell(actor, message, f"message.{status}")
+    tell(actor, f"message.{status}", message)
 
 
 def _fail(actor: Actor, message: Message, status: str, error: ProviderError | None, reason: str, now: datetime) -> None:
@@ -247,7 +247,7 @@ def _fail(actor: Actor, message: Message, status: str, error: ProviderError | No
     message.error_message = _SENTENCES.get(message.error_reason, "The message could not be delivered.")
     message.error_detail = (error.text if error else "").replace(message.line.address, "the line")[:500]
     _keep(message, status, now, detail=message.error_message)
-    _tell(actor, message, "message.delivery_failed")
+    tell(actor, "message.delivery_failed", message)
 
 
 _SENTENCES = {
@@ -278,15 +278,3 @@ def _keep(message: Message, state: str, at: datetime, *, detail: str = "") -> No
         ]
     )
     DeliveryStep.objects.create(message=message, state=state, at=at, detail=detail)
-
-
-def _tell(actor: Actor, message: Message, type: str) -> None:
-    record(
-        actor,
-        type,
-        organization_id=message.organization_id,
-        identity_id=message.identity_id,
-        conversation_id=message.conversation_id,
-        subject_id=message.id,
-        data={"message": message_shape(message)},
-    )

@@ -19,7 +19,7 @@ from imessage.draining import wake_queue
 from imessage.errors import NoRouter
 from imessage.models import Connection, Conversation, Direction, Message, Part, RouterMessage, Service
 from imessage.sending import append, lock_conversation
-from imessage.shapes import message_shape
+from imessage.telling import tell
 from lines.dispatching import settle
 from lines.models import Callback, Dispatch, Line
 from lines.pool import live_route
@@ -181,18 +181,12 @@ def _receive_text(line: Line, report: TextArrived, callback: Callback) -> None:
         subject=Decision.Subject.MESSAGE,
         message_id=message.id,
     )
-    record(
+    tell(
         _human(report.human),
         "message.received" if given.allowed else "message.blocked",
-        organization_id=identity.organization_id,
-        identity_id=identity.id,
-        conversation_id=conversation.id,
-        subject_id=message.id,
-        data={
-            "message": message_shape(message),
-            "identity_reachable": identity.is_reachable,
-            "callback_id": callback.id,
-        },
+        message,
+        identity_reachable=identity.is_reachable,
+        callback_id=callback.id,
     )
 
 

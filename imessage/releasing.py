@@ -22,7 +22,8 @@ from imessage import waiting
 from imessage.errors import NotBlocked, NotEnabled, ReleaseSettled, ReleaseUnderWay
 from imessage.models import Conversation, Message, MessageQuerySet, Release, Tapback
 from imessage.sending import lock_conversation
-from imessage.shapes import iso, message_shape
+from imessage.shapes import iso
+from imessage.telling import tell
 
 # So long a release can be undone without anybody having noticed it.
 HOLD = timedelta(seconds=10)
@@ -260,18 +261,12 @@ def _count(conversation: Conversation, batch: Sequence[Message]) -> None:
 def _tell_agent(message: Message) -> None:
     """The event that the text would have been, marked with when it came and when it was let through."""
     assert message.release is not None  # noqa: S101 - set just before
-    record(
+    tell(
         _requester(message.release),
         "message.received",
-        organization_id=message.organization_id,
-        identity_id=message.identity_id,
-        conversation_id=message.conversation_id,
-        subject_id=message.id,
-        data={
-            "message": message_shape(message),
-            "identity_reachable": True,
-            "released": {"received_at": iso(message.created_at), "released_at": iso(message.released_at)},
-        },
+        message,
+        identity_reachable=True,
+        released={"received_at": iso(message.created_at), "released_at": iso(message.released_at)},
     )
 
 

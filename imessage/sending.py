@@ -19,8 +19,9 @@ from core.compiled import Compiled
 from core.errors import Invalid, NotFound
 from core.phones import e164
 from core.texts import MESSAGE_LIMIT, storable
-from imessage import accepting, waiting
+from imessage import accepting
 from imessage.connecting import connect_command, router_line
+from imessage.counters import advance
 from imessage.draining import drain_job
 from imessage.errors import AwaitingInbound, CapReached, NoRouter, NotConnected, NotEnabled
 from imessage.media import part_for
@@ -101,32 +102,16 @@ def lock_conversation(conversation: Conversation) -> Conversation:
 
 def append(conversation: Conversation, message: Message, parts: Sequence[Part]) -> Message:
     """Store a message at the end of its conversation, with its counters; the caller holds the conversation's lock."""
-    message.position = conversation.next_position
+    with connection.cursor() as cursor:
+        cursor.execute(
+            advance(direction=message.direction, is_blocked=message.is_blocked),
+            {"conversation": conversation.id, "id": message.id, "now": message.created_at},
+        )
+        (message.position,) = cursor.fetchone()
     message.save(force_insert=True)
     for index, part in enumerate(parts):
         part.message, part.index = message, index
     Part.objects.bulk_create(parts)
-    side = "blocked" if message.is_blocked else "visible"
-    conversation.next_position += 1
-    setattr(conversation, f"{side}_total", getattr(conversation, f"{side}_total") + 1)
-    if message.direction == Direction.INBOUND:
-        setattr(conversation, f"{side}_unread", getattr(conversation, f"{side}_unread") + 1)
-    setattr(conversation, f"{side}_last", message)
-    setattr(conversation, f"{side}_last_at", message.created_at)
-    conversation.last_at = conversation.updated_at = message.created_at
-    waiting.note(conversation, message)
-    conversation.save(
-        update_fields=[
-            "next_position",
-            f"{side}_total",
-            f"{side}_unread",
-            f"{side}_last",
-            f"{side}_last_at",
-            "last_at",
-            "updated_at",
-            "waiting_since",
-        ]
-    )
     return message
 
 

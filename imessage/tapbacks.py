@@ -13,7 +13,8 @@ from events.record import record
 from imessage.errors import NoSuchPart, NotReactable
 from imessage.models import Conversation, Direction, Message, Tapback, TapbackChange, TapbackKind
 from imessage.receipts import require_reachable
-from imessage.shapes import message_shape, tapback_shape
+from imessage.shapes import tapback_shape
+from imessage.telling import tell
 from lines.direct import direct_call
 
 # What agents may send under its name (contract/inkbox.md 11.1).
@@ -186,7 +187,7 @@ def _end(actor: Actor, message: Message, current: Tapback | None, part_index: in
     if current:
         current.ended_at = current.updated_at = timezone.now()
         current.save(update_fields=["ended_at", "updated_at"])
-        _tell(actor, message, "tapback.removed", current)
+        tell(actor, "tapback.removed", message, tapback=tapback_shape(current, message))
 
 
 def _live(message: Message, part_index: int, direction: str) -> Tapback | None:
@@ -222,7 +223,8 @@ def _put(
         created_at=now,
         updated_at=now,
     )
-    _tell(actor, message, "tapback.replaced" if replaced else "tapback.added", tapback)
+    type = "tapback.replaced" if replaced else "tapback.added"
+    tell(actor, type, message, tapback=tapback_shape(tapback, message))
     return tapback
 
 
@@ -273,16 +275,4 @@ def _change(
         emoji=emoji,
         is_blocked=is_blocked,
         at=at or timezone.now(),
-    )
-
-
-def _tell(actor: Actor, message: Message, type: str, tapback: Tapback) -> None:
-    record(
-        actor,
-        type,
-        organization_id=message.organization_id,
-        identity_id=message.identity_id,
-        conversation_id=message.conversation_id,
-        subject_id=message.id,
-        data={"tapback": tapback_shape(tapback, message), "message": message_shape(message)},
     )

@@ -1,14 +1,13 @@
 """Since when a human waits for an answer; kept in a column, so that lists can be ordered and narrowed by it.
 
-The rule, in one place: a human waits since the oldest text that the agent may see and that no accepted message of
-the agent came after. A message that is accepted counts as an answer even if it fails later: that is told as such.
+The rule: a human waits since the oldest text that the agent may see and that no accepted message of the agent came
+after. A message that is accepted counts as an answer even if it fails later: that is told as such. `counters` carries
+it on with each message.
 """
 
 from uuid import UUID
 
 from django.db import connection
-
-from imessage.models import Conversation, Direction, Message
 
 _RECOUNT = """
 UPDATE imessage_conversation conversation SET waiting_since = (
@@ -21,17 +20,6 @@ UPDATE imessage_conversation conversation SET waiting_since = (
 )
 WHERE conversation.id = ANY(%s)
 """
-
-
-def note(conversation: Conversation, message: Message) -> None:
-    """Carry the rule on by one message at the end of its conversation; the caller saves `waiting_since`.
-
-    `accepting.write` does the same in its own statement.
-    """
-    if message.direction == Direction.OUTBOUND:
-        conversation.waiting_since = None
-    elif not message.is_blocked and conversation.waiting_since is None:
-        conversation.waiting_since = message.created_at
 
 
 def recount(*conversation_ids: UUID) -> None:

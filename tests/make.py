@@ -230,5 +230,7 @@ def _count(conversation: Conversation, message: Message) -> None:
     setattr(conversation, f"{side}_last_at", message.created_at)
     if message.direction == "inbound" and not message.is_read:
         setattr(conversation, f"{side}_unread", getattr(conversation, f"{side}_unread") + 1)
-    waiting.note(conversation, message)
     conversation.save()
+    if message.direction == "inbound" or conversation.waiting_since:
+        waiting.recount(conversation.id)
+        conversation.refresh_from_db(fields=["waiting_since"])

@@ -6,28 +6,16 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-ServiceWord = Literal["imessage", "sms", "rcs"]
-StatusWord = Literal[
-    "registered", "pending", "queued", "accepted", "sent", "delivered", "declined", "error", "received"
-]
-StyleWord = Literal[
-    "celebration",
-    "shooting_star",
-    "fireworks",
-    "lasers",
-    "love",
-    "confetti",
-    "balloons",
-    "spotlight",
-    "echo",
-    "invisible",
-    "gentle",
-    "loud",
-    "slam",
-]
-ReactionWord = Literal["love", "like", "dislike", "laugh", "emphasize", "question", "eyes", "custom"]
-DirectionWord = Literal["inbound", "outbound"]
-ModeWord = Literal["blacklist", "whitelist"]
+from dialects.inkbox import (
+    AssignmentStatusWord,
+    DirectionWord,
+    MessageTypeWord,
+    ModeWord,
+    ReactionWord,
+    ServiceWord,
+    StatusWord,
+    StyleWord,
+)
 
 
 class Answer(BaseModel):
@@ -153,7 +141,7 @@ class Message(Answer):
     direction: DirectionWord
     remote_number: str
     content: str | None
-    message_type: Literal["message", "carousel"]
+    message_type: MessageTypeWord
     service: ServiceWord
     send_style: StyleWord | None
     media: list[Media] | None
@@ -202,7 +190,7 @@ class UploadedMedia(Answer):
 class Conversation(Answer):
     id: UUID
     assignment_id: UUID
-    assignment_status: Literal["active", "released"]
+    assignment_status: AssignmentStatusWord
     remote_number: str
     participants: list[str]
     is_group: bool
@@ -225,7 +213,7 @@ class Assignment(Answer):
     remote_number: str
     agent_identity_id: UUID
     organization_id: str
-    status: Literal["active", "released"]
+    status: AssignmentStatusWord
     released_at: datetime | None
     created_at: datetime
     updated_at: datetime

@@ -1,6 +1,6 @@
 """Tapbacks, in Inkbox's word reactions (contract/inkbox.md, section 11)."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
@@ -20,7 +20,7 @@ router = Router(tags=["Tapbacks"])
 
 class NewReaction(Body):
     message_id: UUID
-    reaction: Literal["love", "like", "dislike", "laugh", "emphasize", "question", "eyes"]
+    reaction: inkbox.SentReactionWord
     part_index: Annotated[StrictInt, Field(ge=0, le=32_767)] = 0
 
 

@@ -7,9 +7,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from api.inkbox import answers
 from api.inkbox.document import document
-from dialects import inkbox
 
 KEPT = Path(__file__).resolve().parents[2] / "docs" / "reference" / "openapi.json"
 
@@ -45,18 +43,3 @@ def test_the_page_shows_every_operation_without_inline_script_or_style(client: C
         assert inline not in shown
     for path in document()["paths"]:
         assert path in shown
-
-
-@pytest.mark.parametrize(
-    ("documented", "sent"),
-    [
-        (answers.ServiceWord, inkbox.SERVICES),
-        (answers.StatusWord, inkbox.STATUSES),
-        (answers.StyleWord, inkbox.SEND_STYLES),
-        (answers.ReactionWord, inkbox.REACTIONS | {"custom", inkbox.EYES}),
-        (answers.DirectionWord, inkbox.DIRECTIONS),
-        (answers.ModeWord, inkbox.FILTER_MODES),
-    ],
-)
-def test_the_documented_words_are_those_of_the_dialect(documented: object, sent: frozenset[str]) -> None:
-    assert set(documented.__args__) == sent  # type: ignore[attr-defined]

@@ -1,0 +1,22 @@
+"""Telling what happened to a message: an event that carries it as it is now."""
+
+from typing import Any
+
+from core.actor import Actor
+from events.models import Event
+from events.record import record
+from imessage.models import Message
+from imessage.shapes import message_shape
+
+
+def tell(actor: Actor, type: str, message: Message, **more: Any) -> Event:
+    """Record an event of this type about the message, in the caller's transaction; `more` goes with its shape."""
+    return record(
+        actor,
+        type,
+        organization_id=message.organization_id,
+        identity_id=message.identity_id,
+        conversation_id=message.conversation_id,
+        subject_id=message.id,
+        data={"message": message_shape(message), **more},
+    )
