@@ -41,6 +41,9 @@ class Population:
                 " WHERE direction = 'outbound' AND created_at > now() - interval '24 hours'"
             )
             cursor.execute("DELETE FROM procrastinate_jobs")
+            # What an earlier row left undone would be taken up by the worker of a later one.
+            cursor.execute("UPDATE lines_callback SET state = 'applied' WHERE state = 'stored'")
+            cursor.execute("UPDATE imessage_message SET status = 'delivered' WHERE status = 'queued'")
             cursor.execute("VACUUM (ANALYZE) imessage_message, imessage_conversation, procrastinate_jobs")
 
     def _agent(self, tenant: Organization, number: int) -> tuple[Identity, str, Conversation]:

@@ -86,6 +86,7 @@ class Rows:
     def webhooks(self) -> Iterator[Figure]:
         """Deliveries of one worker, and how long an event lies when some endpoints hang."""
         hooks = Hooks(self._stage, self._population)
+        self._population.age()
         count, each = int(250 * self._seconds), []
         for _ in self._warm_and_rounds():
             wanted = hooks.prepare(count)
