@@ -1,9 +1,11 @@
 """The list of deliveries and the page of one event: what they show, to whom, and what can be done there."""
 
 import asyncio
+import json
 from datetime import timedelta
 from typing import Any
 
+import psycopg
 import pytest
 from django.db import connection
 from django.test import Client
@@ -11,10 +13,12 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import Identity, User
+from console.listening import _connection_parameters
 from console.work import allowed_deeds
 from core.actor import Role
 from core.ids import uuid7
 from dialects import inkbox
+from events import feed
 from events.models import Event
 from imessage.models import Conversation
 from tests import make
@@ -322,6 +326,41 @@ def test_no_list_reads_the_whole_table_or_sorts(query: str, role: Role, subscrip
 
 def run() -> int:
     return asyncio.run(deliver_due(stay=0))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_open_pages_hear_of_each_outcome_by_its_topics(
+    identity: Identity, conversation: Conversation, courier_at_home: None
+) -> None:
+    with endpoint() as there, psycopg.connect(**_connection_parameters(), autocommit=True) as hearing:
+        subscription = subscribe(identity, there.url)
+        (delivery,) = deliver(conversation)
+        hearing.execute(f"LISTEN {feed.CHANNEL}")
+        run()
+        heard = [json.loads(notice.payload) for notice in hearing.notifies(timeout=2, stop_after=1)]
+    assert heard == [
+        {
+            "signal": {
+                "kind": "topics",
+                "organization_id": str(identity.organization_id),
+                "topics": ["deliveries", f"webhook:{subscription.id}", f"delivery:{delivery.event_id}"],
+            }
+        }
+    ]
+
+
+def test_the_rows_of_a_live_region_are_those_of_a_fresh_page(as_alice: Client, subscription: Subscription) -> None:
+    """Acceptance 1: whatever happened meanwhile, the region asks with the page's own query and gets its rows."""
+    query = "?outcome=failed&outcome=dropped"
+    page = as_alice.get(LIST + query)
+    for fields, _ in OUTCOMES:
+        one(subscription, **fields)
+    Delivery.objects.filter(state="cancelled").update(state="failed")
+    region = as_alice.get(page.context["listing"].live_url, headers={"HX-Request": "true"})
+    fresh = as_alice.get(LIST + query)
+    ids = [row.delivery.id for row in fresh.context["rows"]]
+    assert [row.delivery.id for row in region.context["rows"]] == ids
+    assert len(ids) == 6
 
 
 @pytest.mark.django_db(transaction=True)
