@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 
 from console import counters
-from core.actor import Actor
+from core.actor import Actor, Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +59,24 @@ class Entry:
 
 def entries(places: tuple[Place, ...], actor: Actor, here: str) -> list[Entry]:
     """The places that exist, with their numbers; `here` is the part of the path that names where the reader is."""
-    return [_entry(place, url, actor, here) for place, url in standing(places)]
+    return [_entry(place, url, actor, here) for place, url in shown(places, actor)]
+
+
+def shown(places: tuple[Place, ...], actor: Actor) -> list[tuple[Place, str]]:
+    """The places that exist for this reader, with their addresses."""
+    return [found for found in _standing(places) if not found[0].development or has_phones(actor)]
+
+
+def has_phones(actor: Actor) -> bool:
+    """Whether this reader may be the humans of the simulated network: operators, in development."""
+    return bool(settings.DEVELOPMENT and settings.SIMULATOR_URL) and actor.role is Role.OPERATOR
 
 
 @cache
-def standing(places: tuple[Place, ...]) -> list[tuple[Place, str]]:
+def _standing(places: tuple[Place, ...]) -> list[tuple[Place, str]]:
     """The places whose pages exist, with their addresses."""
     found = []
     for place in places:
-        if place.development and not settings.DEVELOPMENT:
-            continue
         try:
             found.append((place, reverse(f"console:{place.name}")))
         except NoReverseMatch:

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_safe
 from accounts.models import Identity
 from console.entry import PageRequest, draw, page
 from console.masking import sees_numbers, shown_number
-from console.rail import MAIN, MORE, standing
+from console.rail import MAIN, MORE, shown
 from core.actor import Actor
 from core.phones import digits_of
 from imessage.models import Conversation
@@ -48,15 +48,15 @@ def show_palette(request: PageRequest, actor: Actor) -> HttpResponse:
 
 
 def _groups(actor: Actor, asked: str) -> Iterator[tuple[str, list[Found]]]:
-    yield "Pages", [place for place in _places() if asked.lower() in place.label.lower()]
+    yield "Pages", [place for place in _places(actor) if asked.lower() in place.label.lower()]
     if asked:
         yield "Identities", list(_identities(actor, asked))
         yield "Threads", list(_threads(actor, asked))
         yield "Search", list(_searches(asked))
 
 
-def _places() -> Iterator[Found]:
-    for place, url in standing(MAIN + MORE):
+def _places(actor: Actor) -> Iterator[Found]:
+    for place, url in shown(MAIN + MORE, actor):
         yield Found(place.label, url, key=f"g {place.letter}")
 
 

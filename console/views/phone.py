@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from functools import wraps
 from typing import Any
 
-from django.conf import settings
 from django.contrib import messages
 from django.http import HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
@@ -15,8 +14,9 @@ from django.views.decorators.http import require_POST, require_safe
 
 from accounts.models import Identity
 from console.entry import PageRequest, draw, page, toast
+from console.rail import has_phones
 from console.thread.words import GLYPHS
-from core.actor import Actor, Role
+from core.actor import Actor
 from core.errors import DomainError, NotFound
 from core.phones import e164
 from imessage.connecting import connect_command
@@ -49,7 +49,7 @@ def of_the_simulator(view: Callable[..., HttpResponse]) -> Callable[..., HttpRes
     @page
     @wraps(view)
     def entered(request: PageRequest, actor: Actor, *args: Any, **kwargs: Any) -> HttpResponse:
-        if not (settings.DEVELOPMENT and settings.SIMULATOR_URL) or actor.role is not Role.OPERATOR:
+        if not has_phones(actor):
             raise NotFound()
         try:
             return view(request, actor, *args, **kwargs)

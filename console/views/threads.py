@@ -29,6 +29,7 @@ from console.lists import (
     identity_choice,
     wants_rows,
 )
+from console.rail import has_phones
 from console.thread.about import Budget, about
 from console.thread.agent import hidden_from_agent, seen_by_agent
 from console.thread.marks import mark_seen, seen_before, star, unstar, with_marks
@@ -355,7 +356,12 @@ def _how_to_begin(actor: Actor) -> dict[str, str]:
         number = router_line().address
     except NoRouter:
         number = ""
-    return {"number": number, "command": connect_command(identity) if identity else ""}
+    return {
+        "number": number,
+        "command": connect_command(identity) if identity else "",
+        "make": reverse("console:new_identity") if actor.role is not Role.VIEWER else "",
+        "phone": reverse("console:phones") if has_phones(actor) else "",
+    }
 
 
 def _whole(request: PageRequest, name: str) -> int | None:

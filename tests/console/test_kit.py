@@ -3,14 +3,16 @@
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings as installed
 from django.template import Context, Template
 from django.test import Client, RequestFactory
 
 from accounts.members import actor_of
-from accounts.models import User
+from accounts.models import Organization, User
 from console import counters
 from console.charts import Bar, drawn, line_through
 from console.masking import exported_number, masked_within, shown_number
@@ -18,6 +20,7 @@ from console.models import Preferences
 from console.preferences import save_preferences
 from core.actor import Actor
 from imessage.models import Conversation
+from lines.models import Line
 from tests import make
 
 NUMBER = "+15555550123"
@@ -66,6 +69,58 @@ def test_json_is_escaped_and_marked(alice: User) -> None:
 @pytest.mark.parametrize(("number", "words"), [(0, "0 messages"), (1, "1 message"), (1240, "1,240 messages")])
 def test_a_number_stands_with_its_noun(number: int, words: str) -> None:
     assert draw("{% count n 'message' %}", n=number) == words
+
+
+NUMBERS = re.compile(r"(?:\+|%2B)?1[ \-]?555[ \-]?555[ \-]?0123")
+
+
+@pytest.fixture
+def everywhere(conversation: Conversation) -> list[str]:
+    """Pages that show the human, filled."""
+    identity = conversation.identity
+    make.make_message(conversation, "let me in")
+    make.make_message(conversation, "blocked words", is_blocked=True)
+    rule = make.make_rule(identity, make.HUMAN)
+    return [
+        "/console/threads/",
+        f"/console/threads/{conversation.id}/",
+        f"/console/threads/{conversation.id}/about/",
+        f"/console/threads/{conversation.id}/raw/",
+        f"/console/trace/{conversation.id}/",
+        "/console/blocked/",
+        "/console/blocked/?view=senders",
+        "/console/search/?q=let+me",
+        "/console/rules/",
+        f"/console/rules/{rule.id}/",
+        "/console/rehearsals/",
+        f"/console/identities/{identity.handle}/",
+        f"/console/identities/{identity.handle}/connections/",
+        f"/console/identities/{identity.handle}/reach/",
+        f"/console/identities/{identity.handle}/activity/",
+        "/console/deliveries/",
+        "/console/jobs/",
+    ]
+
+
+def test_a_viewer_reads_no_number_in_full_anywhere(as_alice: Client, as_bob: Client, everywhere: list[str]) -> None:
+    seen = {path: as_alice.get(path, follow=True) for path in everywhere}
+    assert {path for path, answer in seen.items() if answer.status_code != 200} == set()
+    assert sum(bool(NUMBERS.search(_text(answer))) for answer in seen.values()) > 5
+    told = {path: NUMBERS.findall(_text(as_bob.get(path, follow=True))) for path in everywhere}
+    assert {path: found for path, found in told.items() if found} == {}
+
+
+def _text(answer: Any) -> str:
+    body = b"".join(answer.streaming_content) if answer.streaming else answer.content
+    return str(body.decode())
+
+
+def test_no_template_writes_a_humans_number_past_the_mask() -> None:
+    # A field's value is what the form sends back; only who may change the thing gets the form.
+    written = re.compile(r"(?<!value=\")\{\{[^}]*\bhuman\b(?:\|pretty)?\s*\}\}|human\|pretty")
+    templates = (Path(installed.BASE_DIR) / "templates/console").rglob("*.html")
+    past = {str(file): written.findall(file.read_text()) for file in templates}
+    assert {name for name, found in past.items() if found} == set()
 
 
 # --- Times
@@ -143,6 +198,20 @@ def test_the_rail_shows_places_that_exist_and_where_one_is(as_alice: Client) -> 
     page = as_alice.get("/console/blocked/").content.decode()
     assert 'id="to-threads"' in page
     assert re.findall(r'id="to-([a-z]+)"[^>]* aria-current="page"', page) == ["blocked"]
+
+
+def test_the_phone_is_an_operators_in_development(as_operator: Client, as_alice: Client, settings: Any) -> None:
+    assert b'id="to-phones"' not in as_operator.get("/console/me/profile/").content
+    settings.DEVELOPMENT, settings.SIMULATOR_URL = True, "http://127.0.0.1:1"
+    assert b'id="to-phones"' in as_operator.get("/console/me/profile/").content
+    assert b'id="to-phones"' not in as_alice.get("/console/me/profile/").content
+
+
+def test_the_first_page_says_how_to_begin(as_alice: Client, as_bob: Client, router: Line) -> None:
+    assert b"Make an identity" in as_alice.get("/console/threads/").content
+    assert b"An admin of your organization" in as_bob.get("/console/threads/").content
+    make.make_identity(Organization.objects.get(name="Acme"), "helper")
+    assert b"connect @helper" in as_bob.get("/console/threads/").content
 
 
 def test_a_counter_stops_counting_and_is_read_out(as_alice: Client, counter: Any) -> None:
