@@ -223,8 +223,12 @@ def _put(
         created_at=now,
         updated_at=now,
     )
-    type = "tapback.replaced" if replaced else "tapback.added"
-    tell(actor, type, message, tapback=tapback_shape(tapback, message))
+    tell(
+        actor,
+        "tapback.replaced" if replaced else "tapback.added",
+        message,
+        tapback=tapback_shape(tapback, message),
+    )
     return tapback
 
 
