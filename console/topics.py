@@ -20,7 +20,7 @@ _TOPICS = {
     "tapback": ("thread:{conversation}",),
     "media": ("thread:{conversation}",),
     "connection": ("threads", "thread:{conversation}", "identity:{identity}", "identities"),
-    "reach": ("identity:{identity}", "identities", "blocked", "rules", "rule:{subject}"),
+    "reach": ("identity:{identity}", "reach:{identity}", "identities", "blocked", "rules", "rule:{subject}"),
     "identity": ("threads", "identity:{identity}", "identities"),
     "review": ("blocked", "thread:{conversation}"),
     "release": ("blocked", "threads", "thread:{conversation}", "release:{subject}"),

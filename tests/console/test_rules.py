@@ -1,6 +1,9 @@
 """Blocking a number from its thread, and taking that back."""
 
+from datetime import timedelta
+
 from django.test import Client
+from django.utils import timezone
 
 from contactrules.models import ContactRule
 from imessage.models import Conversation
@@ -59,3 +62,12 @@ def test_a_rule_of_another_number_is_not_removed_from_here(as_alice: Client, con
 
 def test_a_link_alone_changes_nothing(as_alice: Client, conversation: Conversation) -> None:
     assert as_alice.get(f"/console/threads/{conversation.id}/block/").status_code == 405
+
+
+def test_the_question_says_what_a_block_would_have_done(as_alice: Client, conversation: Conversation) -> None:
+    for _ in range(2):
+        make.make_message(conversation)
+    make.make_message(conversation, direction="outbound")
+    make.make_message(conversation, created_at=timezone.now() - timedelta(days=31))
+    page = " ".join(as_alice.get(f"/console/threads/{conversation.id}/").content.decode().split())
+    assert "would have held back 2 texts of theirs and refused 1 message of @helper" in page

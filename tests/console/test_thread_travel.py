@@ -12,7 +12,10 @@ from django.test import Client
 
 from console.thread.moment import in_address
 from events.models import Event
+from imessage.models import Conversation
+from lines.models import Line
 from tests.console.lives import Life
+from tests.providers.scripted import text_in
 
 
 def shown(page: HttpResponse) -> dict[str, Any]:
@@ -51,3 +54,42 @@ def test_10_the_past_is_shown_as_the_live_page_showed_it(
         difference = "\n".join(unified_diff(live.pop("messages"), then.pop("messages"), lineterm="", n=4))
         assert not difference, difference
         assert then == live
+
+
+def test_the_page_says_when_it_is_and_where_the_events_around_lie(
+    as_alice: Client, conversation: Conversation, line: Line
+) -> None:
+    for text in ("one", "two", "three"):
+        text_in(line, text)
+    first, second, third = Event.objects.order_by("number")
+    address = f"/console/threads/{conversation.id}/"
+    page = as_alice.get(address, {"at": in_address(second.at)})
+    told = page.context["travel"]
+    assert (told.before.at, told.here.type, told.after.at) == (first.at, "message.received", third.at)
+    text = page.content.decode()
+    assert "two" in text[text.index('id="thread-log"') :]
+    assert "three" not in text[text.index('id="thread-log"') :]
+    assert 'data-live="thread:' not in text
+    assert "Back to live" in text
+
+
+def test_the_past_cannot_be_changed(as_alice: Client, conversation: Conversation, line: Line) -> None:
+    text_in(line)
+    page = as_alice.get(f"/console/threads/{conversation.id}/", {"at": in_address(Event.objects.get().at)})
+    assert b"block-form" not in page.content
+
+
+@pytest.mark.parametrize("text", ["nonsense", "2026-13-45", "9999-12-31T23:59:59-23:00", "\x00"])
+def test_what_is_no_moment_is_said_and_the_present_is_shown(
+    text: str, as_alice: Client, conversation: Conversation
+) -> None:
+    page = as_alice.get(f"/console/threads/{conversation.id}/", {"at": text})
+    assert page.status_code == 200
+    assert page.context["travel"] is None
+    assert b"This is the thread as it is now" in page.content
+
+
+def test_before_anything_was_said_nothing_is_shown(as_alice: Client, conversation: Conversation, line: Line) -> None:
+    text_in(line)
+    page = as_alice.get(f"/console/threads/{conversation.id}/", {"at": "2020-01-01"})
+    assert b"Nothing had been said yet" in page.content

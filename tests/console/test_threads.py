@@ -109,3 +109,54 @@ def test_the_list_asks_the_database_the_same_few_questions(
             as_alice.get(LIST)
         asked.append(len(queries))
     assert asked[0] == asked[1]
+
+
+@pytest.mark.parametrize(
+    ("query", "humans"),
+    [
+        ("?view=waiting", ["+15555550001"]),
+        ("?waiting=90", []),
+        ("?view=failed", ["+15555550002"]),
+        ("?failed=no", ["+15555550001", "+15555550003", "+15555550004"]),
+        ("?view=downgraded", ["+15555550003"]),
+        ("?service=sms", ["+15555550003"]),
+        ("?view=released", ["+15555550004"]),
+        ("?blocked=yes", ["+15555550004"]),
+    ],
+)
+def test_the_views_find_what_they_say(as_alice: Client, identity: Identity, query: str, humans: list[str]) -> None:
+    an_hour_ago = timezone.now() - timedelta(hours=1)
+    waiting, failed, fell_back = (make.make_conversation(identity, f"+1555555000{each}") for each in (1, 2, 3))
+    make.make_message(waiting, created_at=an_hour_ago)
+    make.make_message(failed, direction="outbound", status="error")
+    make.make_message(fell_back, direction="outbound", service="sms", was_downgraded=True)
+    released = make.make_connection(identity, "+15555550004", status="released")
+    make.make_message(make.make_conversation(connection=released), is_blocked=True)
+    assert sorted(shown(as_alice, query)) == humans
+
+
+def test_only_operators_narrow_by_line(as_alice: Client, as_operator: Client, conversation: Conversation) -> None:
+    query = f"?line={conversation.connection.line.address.replace('+', '%2B')}"
+    assert len(shown(as_operator, query)) == 1
+    assert as_alice.get(LIST + query).context["listing"].unknown
+
+
+def test_a_row_says_who_waits_what_failed_and_how_little_is_left(
+    as_alice: Client, conversation: Conversation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("console.thread.about.CAP", 3)
+    make.make_message(conversation, direction="outbound", status="error")
+    make.make_message(conversation)
+    page = as_alice.get(LIST).content.decode()
+    for expected in ("Waiting", "1 not delivered", "2 of 3 sends left"):
+        assert expected in page
+
+
+def test_the_next_human_who_waits_comes_by_how_long_they_wait(as_alice: Client, identity: Identity) -> None:
+    now = timezone.now()
+    threads = [make.make_conversation(identity, f"+1555555001{each}") for each in range(3)]
+    for minutes, thread in zip((30, 20, 10), threads, strict=True):
+        make.make_message(thread, created_at=now - timedelta(minutes=minutes))
+    for thread, following in zip(threads, [*threads[1:], threads[0]], strict=True):
+        page = as_alice.get(f"/console/threads/{thread.id}/")
+        assert str(following.id) in page.context["next_waiting_url"]

@@ -13,7 +13,7 @@ HEARD = {
     "message.received": ["threads", f"thread:{CONVERSATION}"],
     "message.blocked": ["threads", f"thread:{CONVERSATION}", "blocked"],
     "tapback.blocked": [f"thread:{CONVERSATION}", "blocked"],
-    "reach.rule_created": [f"identity:{IDENTITY}", "identities", "blocked", "rules", "rule:s"],
+    "reach.rule_created": [f"identity:{IDENTITY}", f"reach:{IDENTITY}", "identities", "blocked", "rules", "rule:s"],
     "webhook.disabled": ["webhooks", "webhook:s", f"identity:{IDENTITY}", "deliveries"],
     "job.finished": ["jobs", "job:s"],
     "nobody.knows": [],
