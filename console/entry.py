@@ -18,6 +18,7 @@ from django_htmx.middleware import HtmxDetails
 from accounts.members import actor_of
 from accounts.models import User
 from console import rail
+from console.lists import address_as_asked
 from console.models import Preferences
 from console.preferences import preferences_of
 from core.actor import Actor, Role
@@ -72,7 +73,11 @@ def draw(
     request: HttpRequest, actor: Actor, template: str, context: dict[str, Any], *, status: int = 200
 ) -> HttpResponse:
     """A whole page in the console's frame, or a fragment that needs to know who reads it."""
-    return render(request, template, context | frame(request, actor, here=rail.here_of(request)), status=status)
+    response = render(request, template, context | frame(request, actor, here=rail.here_of(request)), status=status)
+    listing = context.get("listing")
+    if listing is not None and request.path == listing.spec.url:
+        address_as_asked(request, response)
+    return response
 
 
 def frame(request: HttpRequest, actor: Actor, *, here: str) -> dict[str, Any]:

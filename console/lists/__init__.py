@@ -2,7 +2,7 @@
 
 from console.lists.choices import identity_choice
 from console.lists.fields import Choice, Field, Flag, Id, Number, Text, Unreadable
-from console.lists.listing import Listing, wants_rows
+from console.lists.listing import Listing, address_as_asked, wants_rows
 from console.lists.paging import PAGE_SIZE, Page, Sort
 from console.lists.ranges import Range
 from console.lists.spec import SPECS, Column, FilterSpec, View
@@ -24,6 +24,7 @@ __all__ = [
     "Text",
     "Unreadable",
     "View",
+    "address_as_asked",
     "identity_choice",
     "wants_rows",
 ]

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 from django.db.models import QuerySet
-from django.http import HttpRequest, QueryDict
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.utils import timezone
 
 from console.lists.fields import LONGEST, Field, Option, Unreadable
@@ -544,6 +544,13 @@ class Listing:
 def wants_rows(request: HttpRequest) -> bool:
     """Whether only the rows are wanted, for a region that keeps itself live; links and the filter bar want the page."""
     return bool(getattr(request, "htmx", False)) and request.headers.get("HX-Request-Type") != "full"
+
+
+def address_as_asked(request: HttpRequest, response: HttpResponse) -> None:
+    """Have the filter bar's answer put an address without its empty fields into the browser's address bar."""
+    if request.headers.get("HX-Request-Type") == "full":
+        pairs = [(key, text) for key, texts in request.GET.lists() for text in texts if text]
+        response["HX-Push-Url"] = request.path + _query_string(pairs)
 
 
 def _texts(query: QueryDict, key: str) -> list[str]:

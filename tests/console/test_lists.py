@@ -146,6 +146,14 @@ def test_two_lists_cannot_share_a_name_nor_take_a_key_of_all() -> None:
         FilterSpec(name="new", fields=(THREADS.fields[0], THREADS.fields[0]), **facts)
 
 
+def test_the_filter_bar_leaves_a_clean_address(as_alice: Client, four: dict[str, Conversation]) -> None:
+    asked = f"{LIST}?q=&state=active&from=&view="
+    page = as_alice.get(asked, headers={"HX-Request": "true", "HX-Request-Type": "full"})
+    assert page["HX-Push-Url"] == f"{LIST}?state=active"
+    assert b"<html" in page.content
+    assert "HX-Push-Url" not in as_alice.get(asked, headers={"HX-Request": "true"})
+
+
 # --- Pages
 
 
