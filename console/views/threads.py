@@ -15,6 +15,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.models import Identity
+from console.counters import bounded, counter
 from console.entry import PageRequest, draw, newest_event, page, seen_by
 from console.lists import (
     Choice,
@@ -139,6 +140,12 @@ Deed(name="unstar_threads", label="Take the star away", spec=THREADS, grade=1, r
 
 # Keys of the pages around the list that are not its own.
 OWN = ("open", "start", "at", "as")
+
+
+@counter("threads", "waiting", urgent=True)
+def waiting_now(actor: Actor) -> int:
+    """Threads that the view Waiting shows."""
+    return bounded(Conversation.objects.visible_to(actor).filter(_waiting(0)))
 
 
 @dataclass(frozen=True, slots=True)

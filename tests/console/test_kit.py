@@ -222,6 +222,14 @@ def test_a_counter_stops_counting_and_is_read_out(as_alice: Client, counter: Any
     assert "<html" not in rail
 
 
+def test_humans_who_wait_are_counted_beside_the_threads(as_alice: Client, conversation: Conversation) -> None:
+    counters.forget_counts()
+    conversation.waiting_since = conversation.last_at
+    conversation.save()
+    rail = as_alice.get("/console/rail/").content.decode()
+    assert re.findall(r'id="to-threads".*?title="([^"]*)"', rail, re.DOTALL) == ["1 waiting"]
+
+
 def test_tabs_of_an_organization_share_a_count_and_strangers_do_not(
     as_alice: Client, as_charlie: Client, counter: Any
 ) -> None:
