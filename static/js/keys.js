@@ -1,10 +1,12 @@
 // Keys. Each one presses a control that is there to be seen; the page says which, so pages add keys without a script:
 //
-//   data-key="m"       what the key m presses: a link or button is clicked, a field is focused, a <details> opened
+//   data-key="m"       what the key m presses: a link or button is clicked, a field is focused, a <details> or
+//                      popover opened, of a <nav> the current link focused
 //   data-key="g t"     g, then t; "X" is Shift+x; "ArrowLeft" and the like work too
 //   data-rows          a list that j and k walk; data-rows="main" where a page has several
 //   data-row           one of its rows, with a stable id. It has the focus itself if it has a tabindex, else its first
-//                      link has. A data-key inside a row works while that row has the focus, and never in another
+//                      link has. A data-key inside a row works while that row has the focus, and never in another; in the
+//                      bar of what is selected (table.js) it comes first
 //   data-back          the link back to the list (with data-key="u"): it leads to the list as it was left
 //   data-step="-1|1"   hidden links (with data-key="[" and "]") that become its neighbours in the list one came from
 //   data-key-label     the words of the `?` sheet, where the control's own name will not do
@@ -19,11 +21,14 @@
   const current = () => document.activeElement?.closest("[data-row]");
   const control = (key) => {
     const found = [...scope().querySelectorAll(`[data-key="${CSS.escape(key)}"]`)]
-      .filter((el) => !el.matches(":disabled") && !el.closest("[hidden]:not([data-bulk]), [inert]"));
+      .filter((el) => !el.matches(":disabled") && (el.dataset.select || !el.closest("[hidden], [inert]")));
     const row = current();
-    return found.find((el) => row?.contains(el)) ?? found.find((el) => !el.closest("[data-row]"));
+    // What is selected is meant before the row that has the focus.
+    return found.find((el) => el.closest("[data-bulk]")) ?? found.find((el) => row?.contains(el)) ?? found.find((el) => !el.closest("[data-row]"));
   };
 
+  const inside = (el) =>
+    el.contains(document.activeElement) || el.querySelector("[aria-current], a[href], button, select, input:not([type=hidden])")?.focus();
   const press = (el) => {
     const details = el.closest("details");
     if (el.matches(FIELDS)) {
@@ -33,7 +38,12 @@
     } else if (el === details) {
       el.open = !el.open;
       el.querySelector("summary").focus();
-    } else el.click();
+    } else if (el.matches("nav")) inside(el);
+    else {
+      if (el.popoverTargetElement) el.focus();
+      el.click();
+      if (el.popoverTargetElement?.matches(":popover-open")) inside(el.popoverTargetElement);
+    }
   };
 
   // --- Rows
@@ -62,8 +72,9 @@
     X: selectRange,
     Enter: (event) => event.target.matches("[data-row]") && linkOf(event.target)?.click(),
     Escape: (event) => {
+      if (document.querySelector("dialog[open], :popover-open")) return;
       if (event.target.matches(FIELDS)) event.target.blur();
-      else if (!document.querySelector("dialog[open], :popover-open")) obey("u");
+      else obey("u");
     },
   };
 

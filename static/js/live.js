@@ -201,19 +201,19 @@
       if (!old.has(child.id)) return template.content.getElementById(child.id) ?? child.cloneNode(true);
       const row = child.cloneNode(true);
       if (pushed.has(child.id)) return row;
-      if (swept) return "";
+      if (swept && "gone" in child.dataset) return "";
       gone++;
       row.dataset.gone = "";
       return row;
     });
     state.waits = { new: added, moved, gone };
-    if (fresh) fresh.replaceChildren(...rows);
-    else {
-      const list = shown.cloneNode();
-      list.append(...rows);
-      template.innerHTML = list.outerHTML;
+    if (fresh) {
+      fresh.replaceChildren(...rows);
+      return template.innerHTML;
     }
-    return template.innerHTML;
+    const same = el.cloneNode(true);
+    same.querySelector("[data-rows]").replaceChildren(...rows);
+    return same.innerHTML;
   };
 
   const settle = (el) => record(el).waits.moved && !isHeld(el) && want(el);

@@ -7,7 +7,7 @@
   const options = () => [...list.querySelectorAll("[role=option]")];
   const chosen = () => list.querySelector("[aria-selected=true]");
 
-  let asked, answered, goes = false; // Enter before the answer goes to its first as soon as it is there
+  let answered, goes = false; // Enter before the answer goes to its first as soon as it is there
 
   const choose = (option) => {
     chosen()?.setAttribute("aria-selected", "false");
@@ -55,11 +55,11 @@
     event.preventDefault();
   });
   document.addEventListener("htmx:before:request", (event) => {
-    if (event.detail.ctx.sourceElement === field) asked = field.value;
+    if (event.detail.ctx.sourceElement === field) event.detail.ctx.asked = field.value;
   });
   document.addEventListener("htmx:after:swap", (event) => {
     if (event.detail.ctx.sourceElement !== field) return;
-    answered = asked;
+    answered = event.detail.ctx.asked;
     choose(options()[0]);
     if (goes) chosen()?.click();
     goes = false;
