@@ -318,6 +318,8 @@ _ORACLE = {
 def _matches(listing: Listing, thread: Conversation) -> bool:
     for field in listing.spec.fields:
         terms = [term for term in listing._state.terms if term.field is field]
+        if not terms:
+            continue
         holds = _ORACLE[field.key]
         wanted = [term for term in terms if not term.is_excluded]
         if wanted and not any(holds(thread, term.value) for term in wanted):
