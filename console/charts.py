@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 WIDTH, HEIGHT = 100, 24
+# Fewer bars than these leave room at the end rather than grow into blocks.
+FEWEST = 14
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +33,9 @@ class Drawn:
 
 
 def drawn(bars: Sequence[Bar], *, gap: float = 0.22) -> list[Drawn]:
-    """The bars side by side over the whole width; something is never drawn as nothing."""
+    """The bars side by side, many over the whole width; something is never drawn as nothing."""
     most = max((bar.value for bar in bars), default=0)
-    step = WIDTH / max(1, len(bars))
+    step = WIDTH / max(FEWEST, len(bars))
     return [_drawn(bar, number * step, step * (1 - gap), most) for number, bar in enumerate(bars)]
 
 
