@@ -70,6 +70,7 @@ class Bubble:
     failure: str
     style: str
     verdict: str
+    is_hidden: bool = False
     kind: str = "bubble"
 
 
@@ -84,6 +85,7 @@ def flow(
     day_of: Callable[[datetime], date],
     yesterday: date | None = None,
     unseen_after: int | None = None,
+    hides_held: bool = False,
 ) -> Iterator[Item]:
     """Messages by position, each line before the first message that came later, and the reader's days between them."""
     day = yesterday
@@ -98,15 +100,17 @@ def flow(
         if unseen_after is not None and item.position > unseen_after:
             unseen_after = None
             yield Unseen()
-        yield bubble(item, rules)
+        yield bubble(item, rules, hides_held=hides_held)
 
 
-def bubble(message: Message, rules: dict[UUID, ContactRule]) -> Bubble:
-    """All of one message; fetched by `imessage.history.live_and_kept`."""
+def bubble(message: Message, rules: dict[UUID, ContactRule], *, hides_held: bool = False) -> Bubble:
+    """All of one message; fetched by `imessage.history.live_and_kept`. With `hides_held` nothing that a blocked human
+    wrote or sent."""
+    is_hidden = hides_held and message.is_blocked
     was_held = message.is_blocked or message.released_at is not None
     return Bubble(
         message=message,
-        media=[part for part in message.parts.all() if part.kind == Part.Kind.MEDIA],
+        media=[] if is_hidden else [part for part in message.parts.all() if part.kind == Part.Kind.MEDIA],
         reactions=[_reaction(tapback) for tapback in message.tapbacks.all()],
         changes=[Step(words.change_in_words(change), "", change.at) for change in message.tapback_changes.all()],
         steps=steps_of(message),
@@ -114,6 +118,7 @@ def bubble(message: Message, rules: dict[UUID, ContactRule]) -> Bubble:
         failure=words.failure(message),
         style=words.STYLES.get(message.send_style, message.send_style),
         verdict=words.verdict_in_words(message, rules) if was_held else "",
+        is_hidden=is_hidden,
     )
 
 

@@ -5,13 +5,14 @@ from typing import Any
 
 import orjson
 
-from console.masking import masked_within
+from console.masking import masked_within, sees_numbers
 from core.actor import Actor
 from events.models import Event
 from imessage.history import events_of
 from imessage.models import Conversation, Message
 from imessage.shapes import iso, message_shape
 
+HIDDEN = "Text hidden from viewers"
 _CHUNK = 500
 
 
@@ -19,7 +20,7 @@ def event_lines(actor: Actor, thread: Conversation) -> Iterator[bytes]:
     """One line per event that the reader may see, oldest first; read as they are sent. Numbers are masked
     for whom pages mask them."""
     for event in events_of(Event.objects.visible_to(actor), thread).iterator(chunk_size=_CHUNK):
-        yield orjson.dumps(masked_within(actor, _event(event)), default=str) + b"\n"
+        yield orjson.dumps(_readable(actor, _event(event)), default=str) + b"\n"
 
 
 def message_json(actor: Actor, message: Message) -> dict[str, Any]:
@@ -37,7 +38,19 @@ def message_json(actor: Actor, message: Message) -> dict[str, Any]:
             for step in message.delivery_steps.all()
         ],
     }
-    masked: dict[str, Any] = masked_within(actor, shape)
+    told: dict[str, Any] = _readable(actor, {"message": shape})["message"]
+    return told
+
+
+def _readable(actor: Actor, told: dict[str, Any]) -> dict[str, Any]:
+    """As this reader may see it: numbers masked, and nothing that a blocked human wrote, for viewers."""
+    if sees_numbers(actor):
+        return told
+    for holder in (told, told.get("data") or {}):
+        message = holder.get("message")
+        if message and message.get("is_blocked"):
+            holder["message"] = message | {"text": HIDDEN, "media": []}
+    masked: dict[str, Any] = masked_within(actor, told)
     return masked
 
 

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
+from console.masking import sees_numbers
 from console.thread.items import Item, bubble, flow
 from console.thread.lines import lines_of
 from console.times import Times
@@ -30,6 +31,11 @@ class Reading:
     thread: Conversation
     at: datetime | None = None
     times: Times = field(default_factory=Times)
+
+    @property
+    def hides_held(self) -> bool:
+        """What was blocked is read by those who may decide about it."""
+        return not sees_numbers(self.actor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +63,16 @@ def open_window(reading: Reading, *, first: int, unseen_after: int | None = None
     lines = lines_of(reading.actor, reading.thread, begins=begins, ends=ends)
     rules = _rules(reading, messages)
     return Window(
-        items=list(flow(messages, lines, rules, day_of=reading.times.day, unseen_after=unseen_after)),
+        items=list(
+            flow(
+                messages,
+                lines,
+                rules,
+                day_of=reading.times.day,
+                unseen_after=unseen_after,
+                hides_held=reading.hides_held,
+            )
+        ),
         first=first,
         earlier=max(1, first - NEWEST) if first > 1 else 0,
         is_whole=whole,
@@ -77,10 +92,10 @@ def tail(reading: Reading, *, after: int, since: int | None) -> list[Item]:
     changed = [] if since is None else _fetched(reading, _touched(reading, after=after, since=since))
     rules = _rules(reading, [*changed, *new])
     before = _messages(reading).filter(position__lte=after).last() if new else None
-    shown: list[Item] = [bubble(message, rules) for message in changed]
+    shown: list[Item] = [bubble(message, rules, hides_held=reading.hides_held) for message in changed]
     day_of = reading.times.day
     yesterday = day_of(before.created_at) if before else None
-    return shown + list(flow(new, [], rules, day_of=day_of, yesterday=yesterday))
+    return shown + list(flow(new, [], rules, day_of=day_of, yesterday=yesterday, hides_held=reading.hides_held))
 
 
 def rules_of(actor: Actor, messages: Iterable[Message]) -> dict[UUID, ContactRule]:

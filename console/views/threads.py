@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, Q, QuerySet, Value
 from django.http import HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
@@ -30,6 +30,7 @@ from console.lists import (
     identity_choice,
     wants_rows,
 )
+from console.masking import sees_numbers
 from console.rail import has_phones
 from console.thread.about import Budget, about
 from console.thread.agent import hidden_from_agent, seen_by_agent
@@ -64,7 +65,7 @@ def _sought(text: str) -> Q:
     name = text.removeprefix("@")
     found = Q(identity__handle__icontains=name) | Q(identity__display_name__icontains=name)
     # Numbers are found in any notation: only their digits are compared.
-    return found | Q(human__contains=digits) if digits else found
+    return found | Q(is_readable=True, human__contains=digits) if digits else found
 
 
 def _waiting(minutes: int) -> Q:
@@ -80,7 +81,8 @@ def _lines(actor: Actor) -> list[tuple[str, str]]:
 
 
 def _threads(actor: Actor) -> QuerySet[Conversation]:
-    rows = Conversation.objects.visible_to(actor)
+    # Who reads no number finds nobody by one either.
+    rows = Conversation.objects.visible_to(actor).annotate(is_readable=Value(sees_numbers(actor)))
     return with_marks(rows.select_related("identity", "connection", "visible_last", "blocked_last"), actor)
 
 
@@ -158,6 +160,7 @@ class ThreadRow:
     failed: int
     is_starred: bool
     is_new: bool
+    hides_text: bool
 
 
 @page
@@ -340,7 +343,8 @@ def _rows(actor: Actor, threads: Sequence[Any]) -> list[ThreadRow]:
     return [
         ThreadRow(
             thread=thread,
-            last=_newest(thread),
+            last=(last := _newest(thread)),
+            hides_text=bool(last and last.is_blocked and not sees_numbers(actor)),
             budget=Budget(used.get(thread.identity_id, 0)),
             failed=failures.get(thread.id, 0),
             is_starred=thread.is_starred,

@@ -8,12 +8,15 @@ from django.db import transaction
 from django.test import Client
 from django.utils import timezone
 
+from accounts.models import Identity
 from console.thread.window import MOST, NEWEST
+from contactrules.rules import create_rule, set_filter_mode, update_rule
 from core.actor import Actor
 from events.models import Event
 from events.record import record
 from imessage.models import Conversation, DeliveryStep, Message
 from tests import make
+from webhooks.models import Attempt, Delivery, Subscription
 
 
 def positions(page: bytes) -> list[int]:
@@ -171,3 +174,78 @@ def test_a_thread_asks_the_database_the_same_few_questions(
             read(as_alice, conversation)
         asked.append(len(queries))
     assert asked[0] == asked[1]
+
+
+def test_viewers_see_that_a_text_was_blocked_and_not_what_it_said(
+    as_alice: Client, as_bob: Client, conversation: Conversation
+) -> None:
+    make.make_media(make.make_message(conversation, "the secret", is_blocked=True))
+    assert b"the secret" in read(as_alice, conversation)
+    for address in ("", "log/", "tail/"):
+        page = read(as_bob, conversation, address)
+        assert b"the secret" not in page
+        assert b"Open attachment" not in page
+        assert b"Text hidden from viewers" in page
+    assert b"the secret" not in as_bob.get("/console/threads/").content
+
+
+def test_why_a_send_failed_is_said_in_words(as_alice: Client, conversation: Conversation) -> None:
+    make.make_message(conversation, direction="outbound", status="error", error_code="22", error_message="It failed.")
+    make.make_message(conversation, direction="outbound", status="error", error_code="9", error_message="It failed.")
+    page = read(as_alice, conversation).decode()
+    assert "The number is not on iMessage." in page
+    assert page.count("It failed.") == 1
+
+
+def test_the_systems_own_lines_stand_between_the_messages(
+    as_alice: Client, conversation: Conversation, identity: Identity
+) -> None:
+    make.make_message(conversation, "before")
+    admin = make.admin_of(identity.organization)
+    rule = create_rule(admin, identity, action="block", match_target=make.HUMAN, reason="spam")
+    create_rule(admin, identity, action="block", match_target=make.OTHER_HUMAN)
+    set_filter_mode(admin, identity, mode="whitelist")
+    update_rule(admin, rule, changes={"status": "paused"})
+    make.make_message(conversation, "after")
+    page = read(as_alice, conversation).decode()
+    told = ["before</p>", "Block rule for this number added", "Filter mode changed to whitelist", "paused", "after</p>"]
+    places = [page.index(words, page.index('id="thread-log"')) for words in told]
+    assert places == sorted(places)
+    assert "by tests: spam" in page
+    assert page.count("rule for this number added") == 1
+
+
+def test_a_webhook_that_failed_and_came_through_is_a_line(as_alice: Client, conversation: Conversation) -> None:
+    message = make.make_message(conversation)
+    event = happen(message, "message.received")
+    subscription = Subscription.objects.create(
+        organization_id=conversation.organization_id,
+        identity_id=conversation.identity_id,
+        url="https://hooks.example.com/x",
+        event_types=["message.received"],
+    )
+    delivery = Delivery.objects.create(
+        organization_id=conversation.organization_id,
+        identity_id=conversation.identity_id,
+        subscription=subscription,
+        event_id=event.id,
+        event_type="message.received",
+        conversation_id=conversation.id,
+        body="{}",
+    )
+    for number, status in ((1, 500), (2, None), (3, 200)):
+        Attempt.objects.create(
+            organization_id=conversation.organization_id,
+            identity_id=conversation.identity_id,
+            subscription=subscription,
+            delivery=delivery,
+            number=number,
+            url=subscription.url,
+            request_headers={},
+            response_status=status,
+        )
+    page = read(as_alice, conversation).decode()
+    assert "Webhook to hooks.example.com failed: answered 500" in page
+    assert "Webhook to hooks.example.com delivered at last: answered 200" in page
+    assert page.count("Webhook to hooks.example.com") == 2
+    assert "message.received to hooks.example.com" in page

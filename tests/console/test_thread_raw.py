@@ -51,3 +51,11 @@ def test_a_message_of_another_thread_is_not_there(
 
 def test_a_stranger_reads_nothing(as_charlie: Client, conversation: Conversation) -> None:
     assert as_charlie.get(f"/console/threads/{conversation.id}/raw/").status_code == 404
+
+
+def test_viewers_read_nothing_that_was_blocked(as_bob: Client, conversation: Conversation, line: Line) -> None:
+    make.make_rule(conversation.identity)
+    text_in(line, "the secret")
+    assert "the secret" not in "".join(lines(as_bob, conversation))
+    answer = as_bob.get(f"/console/threads/{conversation.id}/raw/", {"message": Message.objects.get().id})
+    assert b"the secret" not in answer.content

@@ -160,3 +160,8 @@ def test_the_next_human_who_waits_comes_by_how_long_they_wait(as_alice: Client, 
     for thread, following in zip(threads, [*threads[1:], threads[0]], strict=True):
         page = as_alice.get(f"/console/threads/{thread.id}/")
         assert str(following.id) in page.context["next_waiting_url"]
+
+
+def test_viewers_find_nobody_by_number(as_bob: Client, conversation: Conversation) -> None:
+    assert shown(as_bob, "?q=0123") == []
+    assert shown(as_bob, "?q=helper") == [make.HUMAN]
