@@ -3,7 +3,7 @@
 // The attributes it goes by: docs/explanation/live.md.
 (() => {
   const WAIT = 120; // ms in which several events become one fetch
-  const EVERY = 1000, TAIL_EVERY = 300; // ms between two fetches of a region while events keep coming
+  const EVERY = 1000, TAIL_EVERY = 200; // ms between two fetches of a region while events keep coming
   const PING_EVERY = 25000, PONG_WITHIN = 10000;
   const POLL_VISIBLE = 5000, POLL_HIDDEN = 30000, POLL_AFTER_TRIES = 3;
   const HIDDEN_FOR = 5 * 60000;

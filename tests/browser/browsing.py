@@ -133,7 +133,7 @@ _NOTE_STATES = """() => {
     look();
     new MutationObserver(look).observe(pill, { attributes: true });
 }"""
-_DRAWN = """() => [...document.querySelectorAll("#thread-log li[id]")].map((item) =>
+_DRAWN = """() => [...document.querySelectorAll("#thread-log li[id]:not(.unseen-mark)")].map((item) =>
     [item.id, item.className.trim(), item.textContent.replace(/\\s+/g, " ").trim()])"""
 _BUBBLES = """() => [...document.querySelectorAll("#thread-log .bubble-text")].map((text) => text.textContent)"""
 
@@ -164,5 +164,5 @@ def bubbles(page: Page) -> list[str]:
 
 
 def drawn(page: Page) -> list[list[str]]:
-    """Everything in a thread's log: id, classes and words of each item."""
+    """Everything in a thread's log: id, classes and words of each item, but where one's last visit ended."""
     return [list(item) for item in page.evaluate(_DRAWN)]
