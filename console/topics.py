@@ -21,7 +21,11 @@ _TOPICS = {
     "media": ("thread:{conversation}",),
     "connection": ("threads", "thread:{conversation}", "identity:{identity}", "identities"),
     "reach": ("identity:{identity}", "reach:{identity}", "identities", "blocked", "rules", "rule:{subject}"),
-    "identity": ("threads", "identity:{identity}", "identities"),
+    # Its handle stands in the rows of all these lists.
+    "identity": (
+        *("threads", "identity:{identity}", "identities", "blocked", "rules", "deliveries", "webhooks"),
+        *("rehearsals", "shadows"),
+    ),
     "review": ("blocked", "thread:{conversation}"),
     "release": ("blocked", "threads", "thread:{conversation}", "release:{subject}"),
     "rehearsal": ("rehearsals", "rehearsal:{subject}", "identity:{identity}"),

@@ -5,18 +5,25 @@ lets things happen and compares what its live region fetches with a fresh load.
 """
 
 import contextlib
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime, timedelta
 from typing import Any
+from unittest import mock
 from urllib.parse import urlencode
 
+import pytest
 from django.db import transaction
 from django.test import Client
+from django.utils import timezone
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from console.lists import FilterSpec, Listing
+from console.topics import topics_of
 from core.actor import Actor
+from events import feed
 
 # Rows are made inside `undone`, so nothing is left for the next example.
 tried = settings(
@@ -88,6 +95,63 @@ def stays_true(client: Client, address: str, changes: Iterable[Callable[[], Any]
         fragment = client.get(url, headers={"HX-Request": "true"})
         assert fragment.status_code == 200
         assert _plain(fragment.content.decode()) in fresh, f"{url} differs from {address}"
+
+
+class Window:
+    """An open page's list: fetched anew only when the page hears one of its topics, as the browser does it.
+
+    Pages are drawn at one moment a minute ahead, so that two drawings of the same rows are the same text.
+    """
+
+    def __init__(self, patch: pytest.MonkeyPatch, client: Client) -> None:
+        self.client, self.now = client, timezone.now() + timedelta(minutes=1)
+        self.heard: set[str] = set()
+        patch.setattr("core.notices.after_commit", self._hear)
+
+    def open(self, address: str) -> None:
+        self.address = address
+        drawn = self._get(address)
+        regions = re.findall(r'data-live="([^"]*)" data-live-url="([^"]*)"', drawn)
+        ((topics, self._url),) = [region for region in regions if not region[0].startswith("rail ")]
+        self._topics = set(topics.split())
+        self.held = self.fetched()
+        assert self.held in _plain(drawn)
+        self.heard.clear()
+
+    def has_heard(self) -> bool:
+        """Whether anything concerned it since it was last asked."""
+        concerns = bool(self._topics & self.heard)
+        self.heard.clear()
+        return concerns
+
+    def refresh(self) -> None:
+        if self.has_heard():
+            self.held = self.fetched()
+
+    def fetched(self) -> str:
+        return _plain(self._get(_unescaped(self._url), headers={"HX-Request": "true"}))
+
+    def fresh(self) -> str:
+        return _plain(self._get(self.address))
+
+    def _get(self, address: str, **more: Any) -> str:
+        with clock_at(self.now):
+            answer = self.client.get(address, **more)
+        assert answer.status_code == 200
+        return str(answer.content.decode())
+
+    def _hear(self, channel: str, payload: str) -> None:
+        said = json.loads(payload) if channel == feed.CHANNEL else {}
+        if "number" in said:
+            (item,) = [item for item in feed.items_since(said["number"] - 1) if item.number == said["number"]]
+            self.heard.update(topics_of(item))
+        else:
+            self.heard.update(said.get("signal", {}).get("topics", []))
+
+
+def clock_at(now: datetime) -> contextlib.AbstractContextManager[Any]:
+    """Pages drawn inside are drawn at this moment."""
+    return mock.patch.object(timezone, "now", return_value=now)
 
 
 def _unescaped(text: str) -> str:
