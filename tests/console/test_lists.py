@@ -21,7 +21,7 @@ from core.actor import Actor, Role
 from imessage.models import Connection, Conversation
 from tests import make
 from tests.admin.conftest import _fill as fill_every_table
-from tests.console.listing import addresses, keys, stays_true, tried, tried_on_all, undone
+from tests.console.listing import addresses, keys, tried, tried_on_all, undone
 
 LIST = "/console/threads/"
 NOBODY = Actor(role=Role.ADMIN, kind="user", id="00000000-0000-7000-8000-000000000001", label="nobody")
@@ -358,44 +358,6 @@ def test_the_database_answers_as_plain_reasoning_does(
         threads = [_make(identity, second, facts, number) for number, facts in enumerate(rows)]
         listing = THREADS.asked(_query(pairs), actor)
         assert keys(listing) == {thread.pk for thread in threads if _matches(listing, thread)}
-
-
-@tried
-@given(pairs=_simple, before=_rows, after=_rows)
-def test_an_open_list_equals_a_fresh_one_after_a_storm(
-    as_alice: Client,
-    identity: Identity,
-    pairs: list[tuple[str, int]],
-    before: list[tuple[bool, bool, bool]],
-    after: list[tuple[bool, bool, bool]],
-) -> None:
-    """Acceptance 1."""
-    with undone():
-        second = make.make_identity(identity.organization, "second")
-        threads = [_make(identity, second, facts, number) for number, facts in enumerate(before)]
-
-        def release() -> None:
-            Connection.objects.filter(pk=threads[0].connection_id).update(status="released", released_at=timezone.now())
-
-        changes: list[Any] = [lambda thread=thread: make.make_message(thread, "news") for thread in threads]
-        changes += [release]
-        changes += [lambda n=n, facts=facts: _make(identity, second, facts, 500 + n) for n, facts in enumerate(after)]
-        stays_true(as_alice, LIST + _query(pairs), changes)
-
-
-@tried
-@given(pairs=_simple, rows=_rows)
-def test_a_pasted_address_shows_a_colleague_the_same_rows(
-    as_alice: Client, as_bob: Client, identity: Identity, pairs: list[tuple[str, int]], rows: list[Any]
-) -> None:
-    """Acceptance 5."""
-    with undone():
-        second = make.make_identity(identity.organization, "second")
-        for number, facts in enumerate(rows):
-            _make(identity, second, facts, number)
-        mine = as_alice.get(LIST + _query(pairs)).context
-        theirs = as_bob.get(mine["listing"].url).context
-        assert [row.thread.pk for row in mine["rows"]] == [row.thread.pk for row in theirs["rows"]]
 
 
 def test_a_pasted_tab_of_a_private_view_shows_a_colleague_the_same_rows(
