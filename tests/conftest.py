@@ -1,6 +1,7 @@
 """The standing cast: Alice (admin), Bob (viewer) and their agent; Charlie, a stranger, and his agent; one human."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -9,6 +10,14 @@ from imessage.models import Conversation
 from lines.models import Line
 from tests import make
 from tests.providers.scripted import forget_jobs
+
+# What starts whole installations waits a lot: begun first, it leaves the small files to fill the gaps and the end.
+_FIRST = ("browser", "reliability", "journeys", "launch", "webhooks")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first, so that no worker is left alone with one at the end."""
+    items.sort(key=lambda item: 0 if item.path.parent.name in _FIRST else 1)
 
 
 @pytest.fixture(autouse=True)
@@ -21,6 +30,12 @@ def no_jobs_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     if commits:
         forget_jobs()
+
+
+@pytest.fixture(autouse=True)
+def _cheap_passwords(settings: Any) -> None:
+    """People are made for almost every test, and hardly any of them types a password."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
 @pytest.fixture
