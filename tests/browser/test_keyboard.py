@@ -10,6 +10,9 @@ from tests.browser.browsing import Browsing
 from tests.browser.conftest import sign_in, wait_until_live
 from tests.browser.people import Human, Operator
 
+# What happens within seconds is told apart from what does not only with the machine to oneself.
+pytestmark = pytest.mark.alone
+
 FOCUSED = "() => document.activeElement.closest('[data-row]')?.id ?? document.activeElement.id"
 
 

@@ -14,6 +14,9 @@ from tests.browser.conftest import sign_in, wait_until_live
 from tests.browser.people import Human, Operator
 from tests.installation import Installation, waited
 
+# What happens within seconds is told apart from what does not only with the machine to oneself.
+pytestmark = pytest.mark.alone
+
 SOCKET = re.compile("/ws/console/")
 A_FRAGMENT = re.compile("/console/")
 UNEVEN = ["short", "a text that goes on " * 12, "two\nlines"]
