@@ -19,6 +19,7 @@ from tests.installation import Installation, waited
 pytestmark = pytest.mark.alone
 
 SOCKET = re.compile("/ws/console/")
+FIRST_WORDS = "SELECT 1 FROM imessage_message WHERE human = %s AND text = 'First words'"
 A_FRAGMENT = re.compile("/console/")
 UNEVEN = ["short", "a text that goes on " * 12, "two\nlines"]
 NOTE_TOPS = """(ids) => {
@@ -250,6 +251,7 @@ def test_in_a_list_nothing_moves_under_the_pointer(browsing: Browsing, product: 
     friend = Human(product)
     for somebody in (human, friend):
         somebody.text("First words")
+        waited(lambda somebody=somebody: product.sql(FIRST_WORDS, somebody.number), what="the first words, in order")  # type: ignore[misc]
     page, wire = wired(browsing, "/console/threads/?identity=concierge")
     row = page.locator("#thread-list [data-row]")
     expect(row.first).to_contain_text("First words")
