@@ -42,7 +42,7 @@
   const say = () => {
     const states = elements().map(record);
     const stale = states.some((state) => state.failed) || !listening || !open;
-    const polling = polled && !open && !states.some((state) => state.failed);
+    const polling = polled && !open && hidden !== "closed" && !states.some((state) => state.failed);
     if (answered && !states.some((state) => state.behind)) catchingUp = false;
     let name = "live", words = "Live";
     if (ended) [name, words] = ["ended", ended];
