@@ -39,10 +39,10 @@ PICTURES = [
     Picture("shadow", "/console/shadows/", _ROW.format("shadows")),
     Picture("identities", "/console/identities/"),
     Picture("deliveries", "/console/deliveries/"),
-    Picture("delivery", "/console/deliveries/", "#deliveries-list tbody td a[href*='/deliveries/']"),
+    Picture("delivery", "/console/deliveries/", "#deliveries-list tbody[data-rows] a"),
     Picture("webhooks", "/console/webhooks/"),
     Picture("phone", "/console/phone/", ".phones a"),
-    Picture("search", "/console/search/?q=dinner"),
+    Picture("search", "/console/search/?q=table"),
 ]
 
 
