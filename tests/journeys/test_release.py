@@ -9,12 +9,15 @@ from tests.installation import Installation, waited
 from tests.journeys.people import Human, Sdk
 from tests.webhooks.endpoints import Endpoint, endpoint
 
+pytestmark = pytest.mark.soak
+
 HANDLE = "gatekeeper"
 
 _DO = """
 from core.actor import Actor
 from imessage.models import Message, Release
 from imessage.releasing import release, undo_release
+
 actor = Actor.system("operator")
 """
 

@@ -9,6 +9,8 @@ import pytest
 
 from tests.installation import Installation, waited
 
+pytestmark = pytest.mark.soak
+
 RULES = 500
 PATIENCE = 180
 

@@ -18,6 +18,8 @@ from tests.installation import Installation, waited
 from tests.journeys.people import Human
 from tests.webhooks.endpoints import Endpoint, Request, endpoint
 
+pytestmark = pytest.mark.soak
+
 HUMANS = 3
 TEXTS_EACH = 25
 PAUSE = 0.1
