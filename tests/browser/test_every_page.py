@@ -4,14 +4,14 @@ The pages are found as people find them: by following every link and button from
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from urllib.parse import urlsplit
 
 import pytest
 from django.urls import Resolver404, resolve
 from playwright.sync_api import Browser, Page
 
-from tests.browser.browsing import Browsing, look_at
+from tests.browser.browsing import LOOKS, Browsing, look_at
 from tests.browser.conftest import sign_in
 from tests.browser.people import Agent, Operator
 from tests.browser.scene import played
@@ -83,7 +83,7 @@ def route_of(address: str) -> str:
     return name if path.startswith("/console/") and name not in NO_PAGES else ""
 
 
-def walk(page: Page, first: str, *, suffix: str) -> tuple[set[str], list[str]]:
+def walk(page: Page, first: str, looks: Sequence[tuple[int, str]]) -> tuple[set[str], list[str]]:
     """Every kind of page that links lead to from the first one on, one of each, and what is wrong with them."""
     waiting, seen, faults = [first], {route_of(page.url.split("/console/")[0] + first)}, []
     visited: set[str] = set()
@@ -96,7 +96,7 @@ def walk(page: Page, first: str, *, suffix: str) -> tuple[set[str], list[str]]:
         if answer.status != 200:
             faults.append(f"{address} answers {answer.status}")
         visited.add(name)
-        faults += look_at(page, f"{name}{suffix}")
+        faults += look_at(page, name, looks)
         for found in page.evaluate(_ADDRESSES):
             route = route_of(found)
             if route and route not in seen and urlsplit(found).netloc == urlsplit(page.url).netloc:
@@ -105,10 +105,12 @@ def walk(page: Page, first: str, *, suffix: str) -> tuple[set[str], list[str]]:
     return visited, faults
 
 
+# Both themes and widths are looked at by bin/test, each with each by bin/soak.
 @pytest.mark.usefixtures("_scene")
-def test_every_page_with_something_to_show(browsing: Browsing) -> None:
+@pytest.mark.parametrize("looks", [LOOKS[:2], pytest.param(LOOKS[2:], marks=pytest.mark.soak)], ids=["two", "rest"])
+def test_every_page_with_something_to_show(browsing: Browsing, looks: Sequence[tuple[int, str]]) -> None:
     page = browsing.open("/console/threads/")
-    visited, faults = walk(page, "/console/threads/", suffix="")
+    visited, faults = walk(page, "/console/threads/", looks)
     assert not faults, "\n".join(faults)
     assert visited >= FULL
 
@@ -117,13 +119,13 @@ def test_every_list_with_nothing_to_show(chromium: Browser, product: Installatio
     product.manage("shell", "-v0", "-c", _MAKE_VIEWER.format(password=PASSWORD))
     with Browsing(chromium, product.base_url, None) as browsing:
         page = browsing.open("/accounts/login/", signed_in=False)
-        faults = look_at(page, "sign-in")
+        faults = look_at(page, "sign-in", LOOKS[:2])
         newcomer = Operator(product)
         newcomer.email, newcomer.password = "new@example.com", PASSWORD
         sign_in(page, newcomer)
         for name in LISTS:
             page.goto(f"/console/{name}/")
-            faults += look_at(page, f"{name}-empty")
+            faults += look_at(page, f"{name}-empty", LOOKS[:2])
         assert not faults, "\n".join(faults)
 
 
