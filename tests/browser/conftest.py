@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.browser.browsing import Browsing
 from tests.browser.people import Agent, Human, Operator
-from tests.installation import Installation
+from tests.installation import Installation, waited
 
 ARGUMENTS = [
     "--no-sandbox",
@@ -84,6 +84,8 @@ def human(product: Installation) -> Human:
     """Somebody who has said hello to @concierge."""
     somebody = Human(product)
     somebody.text("Hello")
+    stored = "SELECT 1 FROM imessage_message WHERE human = %s"
+    waited(lambda: product.sql(stored, somebody.number), what="the hello in the thread")
     return somebody
 
 
