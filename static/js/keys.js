@@ -87,7 +87,9 @@
   document.addEventListener("keydown", (event) => {
     const { key, target } = event;
     if (event.defaultPrevented || event.isComposing || event.ctrlKey || event.altKey || event.metaKey) return;
-    if (key !== "Escape" && (target.matches(FIELDS) || document.querySelector('[data-shortcuts="off"]'))) return;
+    // A field of a dialog that was just closed keeps the focus until the next frame.
+    const typing = target.matches(FIELDS) && target.checkVisibility();
+    if (key !== "Escape" && (typing || document.querySelector('[data-shortcuts="off"]'))) return;
     // What a focused control does with the key itself comes first.
     if (key === "Enter" && !target.matches("[data-row]")) return;
     clearTimeout(forget);

@@ -22,6 +22,7 @@
     document.querySelector("dialog:modal")?.close();
     dialog.showModal();
     answered = undefined;
+    goes = false;
     field.select();
     field.dispatchEvent(new Event("palette:open"));
   };
@@ -61,7 +62,9 @@
     if (event.detail.ctx.sourceElement !== field) return;
     answered = event.detail.ctx.asked;
     choose(options()[0]);
-    if (goes) chosen()?.click();
+    // An answer to less than was typed leads nowhere; the whole one is under way.
+    if (!goes || answered !== field.value) return;
     goes = false;
+    chosen()?.click();
   });
 })();
