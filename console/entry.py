@@ -18,7 +18,7 @@ from django_htmx.middleware import HtmxDetails
 from accounts.members import actor_of
 from accounts.models import User
 from console import rail
-from console.lists import address_as_asked
+from console.lists import address_as_asked, wants_rows
 from console.models import Preferences
 from console.preferences import preferences_of
 from core.actor import Actor, Role
@@ -80,16 +80,33 @@ def draw(
     return response
 
 
+def draw_live(
+    request: PageRequest, actor: Actor, whole: str, part: str, context: Callable[[], dict[str, Any]]
+) -> HttpResponse:
+    """The `whole` page, or for its live region the `part` of it that changes, without the frame around.
+
+    The number from which the page asks for what it missed is read before `context` reads its rows: the other way
+    round, what happens between the two would never be asked for.
+    """
+    if wants_rows(request):
+        return render(request, part, context() | _reader(actor))
+    number = newest_event()
+    return draw(request, actor, whole, context() | {"live_last": number})
+
+
 def frame(request: HttpRequest, actor: Actor, *, here: str) -> dict[str, Any]:
     """What the frame of a page shows around it: the reader, and the places with their numbers."""
     return {
-        "actor": actor,
-        "is_operator": actor.role is Role.OPERATOR,
+        **_reader(actor),
         "place": here,
         "places": rail.entries(rail.MAIN, actor, here),
         "more_places": rail.entries(rail.MORE, actor, here),
         "rail_topics": rail.TOPICS,
     }
+
+
+def _reader(actor: Actor) -> dict[str, Any]:
+    return {"actor": actor, "is_operator": actor.role is Role.OPERATOR}
 
 
 def newest_event() -> int:

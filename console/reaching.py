@@ -56,7 +56,7 @@ class Change:
 
 def may_change(actor: Actor) -> bool:
     """Whether this reader is offered what changes a reach; the operations check it again."""
-    return actor.role in {Role.ADMIN, Role.OPERATOR}
+    return actor.may(Role.ADMIN)
 
 
 def identity_called(actor: Actor, handle: str) -> Identity:

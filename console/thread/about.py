@@ -86,7 +86,7 @@ def about(reading: Reading) -> dict[str, Any]:
     """All of the panel, now or then."""
     thread, actor = reading.thread, reading.actor
     rules, given = _reach(reading)
-    may_change = reading.at is None and actor.role in {Role.ADMIN, Role.OPERATOR}
+    may_change = reading.at is None and actor.may(Role.ADMIN)
     return {
         "thread": thread,
         "rules": rules,

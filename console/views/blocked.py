@@ -10,15 +10,14 @@ from uuid import UUID
 from django.contrib import messages
 from django.core import signing
 from django.http import HttpResponse, HttpResponseRedirect, QueryDict
-from django.shortcuts import render
 from django.urls import Resolver404, resolve, reverse
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from console.entry import PageRequest, draw, newest_event, page, seen_by, tell, toast
+from console.entry import PageRequest, draw, draw_live, page, seen_by, tell, toast
 from console.friction import Confirmation, Confirmed, Fact, ask_again, confirm, leave_for
 from console.held import BLOCKED, DAYS, SENDERS, case_of, held_rows, sender_rows
-from console.lists import Listing, wants_rows
+from console.lists import Listing
 from console.masking import shown_number
 from contactrules.admitting import Former, let_through, put_back, shut_out
 from core.actor import Actor, Role
@@ -44,21 +43,16 @@ _THREAD = ("conversation__identity", "conversation__connection")
 @require_safe
 def show_blocked(request: PageRequest, actor: Actor) -> HttpResponse:
     """Blocked messages, what nobody has looked at unless asked otherwise; with `group=sender` their senders."""
-    number = newest_event()
-    context = _board(actor, request.GET)
-    if wants_rows(request):
-        return render(request, "console/blocked/_list.html", context)
-    return draw(request, actor, "console/blocked/blocked.html", context | {"live_last": number})
+    whole, part = "console/blocked/blocked.html", "console/blocked/_list.html"
+    return draw_live(request, actor, whole, part, lambda: _board(actor, request.GET))
 
 
 @page
 @require_safe
 def show_held(request: PageRequest, actor: Actor, pk: UUID) -> HttpResponse:
     """One blocked message: the verdict of then and of today, its sender, and what can be done about it."""
-    number = newest_event()
-    context = _case(actor, pk) | {"live_last": number}
-    template = "_case.html" if wants_rows(request) else "held.html"
-    return draw(request, actor, f"console/blocked/{template}", context)
+    whole, part = "console/blocked/held.html", "console/blocked/_case.html"
+    return draw_live(request, actor, whole, part, lambda: _case(actor, pk))
 
 
 # --- Reviewing (grade 1)

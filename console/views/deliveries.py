@@ -15,7 +15,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from console.charts import Bar
 from console.counters import bounded, counter
-from console.entry import PageRequest, draw, newest_event, page, tell, toast, toasts
+from console.entry import PageRequest, draw, draw_live, newest_event, page, tell, toast, toasts
 from console.lists import (
     Choice,
     Column,
@@ -27,7 +27,6 @@ from console.lists import (
     Sort,
     View,
     identity_choice,
-    wants_rows,
 )
 from console.lists.ranges import begin_of
 from console.outcomes import (
@@ -236,11 +235,8 @@ SEND_AGAIN = Deed(
 @require_safe
 def show_deliveries(request: PageRequest, actor: Actor) -> HttpResponse:
     """What was sent to endpoints, newest first; for a live region the rows alone."""
-    listing = DELIVERIES.read(request, actor)
-    if wants_rows(request):
-        return draw(request, actor, "console/deliveries/_list.html", _list(actor, listing))
-    number = newest_event()
-    return draw(request, actor, "console/deliveries/deliveries.html", _list(actor, listing) | {"live_last": number})
+    whole, part = "console/deliveries/deliveries.html", "console/deliveries/_list.html"
+    return draw_live(request, actor, whole, part, lambda: _list(actor, DELIVERIES.read(request, actor)))
 
 
 def _list(actor: Actor, listing: Listing) -> dict[str, Any]:
@@ -308,10 +304,8 @@ def _text(moment: datetime) -> str:
 @require_safe
 def show_event(request: PageRequest, actor: Actor, event_id: UUID) -> HttpResponse:
     """An event as it was sent: payload, endpoints, every request with what came of it."""
-    if wants_rows(request):
-        return draw(request, actor, "console/deliveries/_event.html", _event(actor, event_id))
-    number = newest_event()
-    return draw(request, actor, "console/deliveries/event.html", _event(actor, event_id) | {"live_last": number})
+    whole, part = "console/deliveries/event.html", "console/deliveries/_event.html"
+    return draw_live(request, actor, whole, part, lambda: _event(actor, event_id))
 
 
 @page

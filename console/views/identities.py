@@ -5,17 +5,16 @@ from typing import Any
 from django.contrib import messages
 from django.db.models import Q, QuerySet
 from django.http import HttpResponse, HttpResponseRedirect
-from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.identities import CHANGEABLE, create_identity, rename_identity, update_identity
 from accounts.keys import create_key, revoke_key
 from accounts.models import ApiKey, Identity, Organization
-from console.entry import PageRequest, draw, newest_event, page, seen_by, tell, toast
+from console.entry import PageRequest, draw, draw_live, page, seen_by, tell, toast
 from console.friction import Confirmation, Fact, confirm, leave_for
-from console.identities import Standing, standings
-from console.lists import Choice, Column, FilterSpec, Flag, Sort, View, wants_rows
+from console.identities import standings
+from console.lists import Choice, Column, FilterSpec, Flag, Sort, View
 from console.lists.fields import Unreadable
 from console.lists.paging import Order, Page, read_cursor, read_page
 from console.reaching import identity_called
@@ -77,11 +76,14 @@ IDENTITIES = FilterSpec(
 @require_safe
 def show_identities(request: PageRequest, actor: Actor) -> HttpResponse:
     """All identities; for a live region the rows alone."""
+    whole, part = "console/identities/identities.html", "console/identities/_list.html"
+    return draw_live(request, actor, whole, part, lambda: _list(request, actor))
+
+
+def _list(request: PageRequest, actor: Actor) -> dict[str, Any]:
     listing = IDENTITIES.read(request, actor)
-    context = {"listing": listing, "rows": standings(actor, list(listing.page.rows)), "may_change": _may(actor)}
-    if wants_rows(request):
-        return render(request, "console/identities/_list.html", context)
-    return draw(request, actor, "console/identities/identities.html", context | {"live_last": newest_event()})
+    rows = standings(actor, list(listing.page.rows))
+    return {"listing": listing, "rows": rows, "may_change": actor.may(Role.ADMIN)}
 
 
 @page
@@ -111,21 +113,18 @@ def make_identity(request: PageRequest, actor: Actor) -> HttpResponse:
 @require_safe
 def show_identity(request: PageRequest, actor: Actor, handle: str) -> HttpResponse:
     """One identity: whether and how humans reach it, and what waits."""
-    number = newest_event()
-    identity = identity_called(actor, handle)
-    standing = standings(actor, [identity])[0]
+    whole, part = "console/identities/overview.html", "console/identities/_overview.html"
+    return draw_live(request, actor, whole, part, lambda: _overview(actor, identity_called(actor, handle)))
+
+
+def _overview(actor: Actor, identity: Identity) -> dict[str, Any]:
     threads = Conversation.objects.visible_to(actor).filter(identity=identity, waiting_since__isnull=False)
-    context = {
-        "standing": standing,
-        "facts": _facts(actor, standing),
+    return framed(actor, identity, "overview") | {
+        "standing": standings(actor, [identity])[0],
         "command": connect_command(identity),
         "router": _router(),
         "waiting": threads.order_by("waiting_since", "id")[:SHOWN_THREADS],
-        "live_last": number,
     }
-    if wants_rows(request):
-        return draw(request, actor, "console/identities/_overview.html", context | framed(actor, identity, "overview"))
-    return _show(request, actor, identity, "overview", context)
 
 
 @page
@@ -295,7 +294,7 @@ def framed(actor: Actor, identity: Identity, tab: str) -> dict[str, Any]:
             {"words": words, "url": reverse(f"console:{name}", args=[identity.handle]), "current": key == tab}
             for key, words, name in tabs
         ],
-        "may_change": _may(actor),
+        "may_change": actor.may(Role.ADMIN),
     }
 
 
@@ -304,12 +303,6 @@ _HOW = {"disable": "Disable", "pause": "Pause"}
 
 def _show(request: PageRequest, actor: Actor, identity: Identity, tab: str, context: dict[str, Any]) -> HttpResponse:
     return draw(request, actor, f"console/identities/{tab}.html", framed(actor, identity, tab) | context)
-
-
-def _facts(actor: Actor, standing: Standing) -> list[Fact]:
-    identity = standing.identity
-    facts = [Fact("Name", identity.display_name), Fact("Made", identity.created_at)]
-    return facts + ([Fact("Organization", identity.organization.name)] if actor.role is Role.OPERATOR else [])
 
 
 def _router() -> str:
@@ -343,10 +336,6 @@ def _organization(actor: Actor, key: str) -> Organization:
     if chosen is None:
         raise NotFound("Choose the organization that the identity belongs to.")
     return chosen
-
-
-def _may(actor: Actor) -> bool:
-    return actor.role in {Role.ADMIN, Role.OPERATOR}
 
 
 def _refuse(request: PageRequest, refused: DomainError, identity: Identity) -> HttpResponse:

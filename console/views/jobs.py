@@ -11,14 +11,13 @@ from django import forms
 from django.contrib import messages
 from django.db.models import Q
 from django.http import HttpResponse, HttpResponseRedirect, StreamingHttpResponse
-from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
 from console.counters import bounded, counter
-from console.entry import PageRequest, draw, newest_event, page, seen_by
+from console.entry import PageRequest, draw_live, page, seen_by
 from console.friction import Confirmation, Confirmed, Fact, confirm, leave_for
-from console.lists import SPECS, Choice, Column, FilterSpec, Flag, Range, Sort, Text, View, wants_rows
+from console.lists import SPECS, Choice, Column, FilterSpec, Flag, Range, Sort, Text, View
 from console.lists.fields import Unreadable
 from console.lists.paging import Order, read_cursor, read_page
 from console.masking import masked_within
@@ -125,22 +124,20 @@ def unfinished_jobs(actor: Actor) -> int:
 @require_safe
 def show_jobs(request: PageRequest, actor: Actor) -> HttpResponse:
     """All long work that the actor may see, newest first; for a live region the rows alone."""
-    number = newest_event()
+    return draw_live(request, actor, "console/jobs/jobs.html", "console/jobs/_list.html", lambda: _list(request, actor))
+
+
+def _list(request: PageRequest, actor: Actor) -> dict[str, Any]:
     listing = JOBS.read(request, actor)
-    context = {"listing": listing, "rows": [JobRow.of(job, actor) for job in listing.page.rows], "live_last": number}
-    if wants_rows(request):
-        return render(request, "console/jobs/_list.html", context)
-    return draw(request, actor, "console/jobs/jobs.html", context)
+    return {"listing": listing, "rows": [JobRow.of(job, actor) for job in listing.page.rows]}
 
 
 @page
 @require_safe
 def show_job(request: PageRequest, actor: Actor, pk: UUID) -> HttpResponse:
     """One job with its rows, failures first; for a live region the part that changes."""
-    number = newest_event()
-    context = _job(request, actor, seen_by(actor, Job, pk)) | {"live_last": number}
-    template = "console/jobs/_job.html" if wants_rows(request) else "console/jobs/job.html"
-    return draw(request, actor, template, context)
+    whole, part = "console/jobs/job.html", "console/jobs/_job.html"
+    return draw_live(request, actor, whole, part, lambda: _job(request, actor, seen_by(actor, Job, pk)))
 
 
 @page

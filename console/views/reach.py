@@ -8,8 +8,7 @@ from django.utils.http import urlencode
 from django.views.decorators.http import require_safe
 
 from accounts.models import Identity
-from console.entry import PageRequest, draw, newest_event, page
-from console.lists import wants_rows
+from console.entry import PageRequest, draw_live, page
 from console.reaching import changes, identity_called, idle_words, may_change, rule_rows, sentences
 from console.views.identities import framed
 from contactrules.models import ContactRule, Rehearsal, RuleRevision, Shadow
@@ -24,11 +23,8 @@ NEWEST_CHANGES = 10
 @require_safe
 def show_reach(request: PageRequest, actor: Actor, handle: str) -> HttpResponse:
     """The identity's reach; for a live region its inside alone."""
-    number = newest_event()
-    identity = identity_called(actor, handle)
-    context = _about(actor, identity) | {"live_last": number, "form": {}}
-    template = "console/reach/_reach.html" if wants_rows(request) else "console/reach/reach.html"
-    return draw(request, actor, template, context)
+    whole, part = "console/reach/reach.html", "console/reach/_reach.html"
+    return draw_live(request, actor, whole, part, lambda: _about(actor, identity_called(actor, handle)) | {"form": {}})
 
 
 def _about(actor: Actor, identity: Identity) -> dict[str, Any]:

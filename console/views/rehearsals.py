@@ -14,8 +14,8 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from accounts.models import Identity, Organization
 from console import friction
-from console.entry import PageRequest, draw, newest_event, page, seen_by, tell
-from console.lists import Choice, Column, FilterSpec, Range, Sort, identity_choice, wants_rows
+from console.entry import PageRequest, draw, draw_live, newest_event, page, seen_by, tell
+from console.lists import Choice, Column, FilterSpec, Range, Sort, identity_choice
 from console.reaching import (
     changes,
     draft_lines,
@@ -73,12 +73,14 @@ class RehearsalRow:
 @require_safe
 def show_rehearsals(request: PageRequest, actor: Actor) -> HttpResponse:
     """Every rehearsal, newest first."""
-    number = newest_event()
+    whole, part = "console/rehearsals/rehearsals.html", "console/rehearsals/_list.html"
+    return draw_live(request, actor, whole, part, lambda: _list(request, actor))
+
+
+def _list(request: PageRequest, actor: Actor) -> dict[str, Any]:
     listing = REHEARSALS.read(request, actor)
     rows = [RehearsalRow(row, _short(row), str(row.created_by.get("label", ""))) for row in listing.page.rows]
-    context = {"listing": listing, "rows": rows, "live_last": number, "may_change": may_change(actor)}
-    template = "console/rehearsals/_list.html" if wants_rows(request) else "console/rehearsals/rehearsals.html"
-    return draw(request, actor, template, context)
+    return {"listing": listing, "rows": rows, "may_change": may_change(actor)}
 
 
 @page
@@ -126,11 +128,10 @@ def new_rehearsal(request: PageRequest, actor: Actor) -> HttpResponse:
 @require_safe
 def show_rehearsal(request: PageRequest, actor: Actor, pk: UUID) -> HttpResponse:
     """What a draft would change, or how far it has been judged."""
-    number = newest_event()
-    found: Rehearsal = seen_by(actor, Rehearsal, pk, "identity", "organization")
-    context = _about(actor, found) | {"live_last": number}
-    template = "console/rehearsals/_result.html" if wants_rows(request) else "console/rehearsals/rehearsal.html"
-    return draw(request, actor, template, context)
+    whole, part = "console/rehearsals/rehearsal.html", "console/rehearsals/_result.html"
+    return draw_live(
+        request, actor, whole, part, lambda: _about(actor, seen_by(actor, Rehearsal, pk, "identity", "organization"))
+    )
 
 
 @page

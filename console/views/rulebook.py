@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.models import Identity
-from console.entry import PageRequest, draw, newest_event, page, seen_by, tell, toast, toasts
+from console.entry import PageRequest, draw, draw_live, newest_event, page, seen_by, tell, toast, toasts
 from console.lists import Choice, Column, FilterSpec, Flag, Listing, Range, Sort, View, identity_choice, wants_rows
 from console.masking import shown_number
 from console.reaching import (
@@ -34,13 +34,13 @@ from contactrules.reach import MOST_STEPS, Draft, Step, redundant
 from contactrules.rules import DuplicateRule, ReachChanged, create_rule, delete_rule, update_rule
 from core.actor import Actor, Role
 from core.errors import DomainError, NotFound
-from core.phones import pretty
+from core.phones import digits_of, pretty
 
 OF_HISTORY = 100
 
 
 def _sought(text: str) -> Q:
-    digits = "".join(char for char in text if char.isascii() and char.isdigit())
+    digits = digits_of(text)
     found = Q(identity__handle__icontains=text.removeprefix("@"))
     # Numbers are found in any notation: only their digits are compared.
     return found | Q(match_target__contains=digits) if digits else found
@@ -134,10 +134,8 @@ def show_rules(request: PageRequest, actor: Actor) -> HttpResponse:
 @require_safe
 def show_rule(request: PageRequest, actor: Actor, rule_id: UUID) -> HttpResponse:
     """One rule, there or gone, with every change of it."""
-    number = newest_event()
-    context = _history(actor, rule_id) | {"live_last": number}
-    template = "console/rules/_rule.html" if wants_rows(request) else "console/rules/rule.html"
-    return draw(request, actor, template, context)
+    whole, part = "console/rules/rule.html", "console/rules/_rule.html"
+    return draw_live(request, actor, whole, part, lambda: _history(actor, rule_id))
 
 
 @page

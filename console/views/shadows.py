@@ -11,8 +11,8 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from console import friction
 from console.charts import Bar
-from console.entry import PageRequest, draw, newest_event, page, seen_by, tell
-from console.lists import Choice, Column, FilterSpec, Range, Sort, identity_choice, wants_rows
+from console.entry import PageRequest, draw, draw_live, newest_event, page, seen_by, tell
+from console.lists import Choice, Column, FilterSpec, Range, Sort, identity_choice
 from console.reaching import changes, draft_lines, idle_words, may_change, numbers
 from contactrules import pasting, shadow
 from contactrules.changes import changes_since, ruleset_now
@@ -50,21 +50,22 @@ SHADOWS = FilterSpec(
 @require_safe
 def show_shadows(request: PageRequest, actor: Actor) -> HttpResponse:
     """Every shadow, newest first."""
-    number = newest_event()
+    return draw_live(
+        request, actor, "console/shadows/shadows.html", "console/shadows/_list.html", lambda: _list(request, actor)
+    )
+
+
+def _list(request: PageRequest, actor: Actor) -> dict[str, Any]:
     listing = SHADOWS.read(request, actor)
-    context = {"listing": listing, "rows": listing.page.rows, "live_last": number}
-    template = "console/shadows/_list.html" if wants_rows(request) else "console/shadows/shadows.html"
-    return draw(request, actor, template, context)
+    return {"listing": listing, "rows": listing.page.rows}
 
 
 @page
 @require_safe
 def show_shadow(request: PageRequest, actor: Actor, pk: UUID) -> HttpResponse:
     """What a shadow has found so far, or found."""
-    number = newest_event()
-    context = _about(actor, _shadow(actor, pk)) | {"live_last": number}
-    template = "console/shadows/_shadow.html" if wants_rows(request) else "console/shadows/shadow.html"
-    return draw(request, actor, template, context)
+    whole, part = "console/shadows/shadow.html", "console/shadows/_shadow.html"
+    return draw_live(request, actor, whole, part, lambda: _about(actor, _shadow(actor, pk)))
 
 
 @page

@@ -16,7 +16,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from accounts.models import Identity
 from console.counters import bounded, counter
-from console.entry import PageRequest, draw, newest_event, page, seen_by
+from console.entry import PageRequest, draw, draw_live, newest_event, page, seen_by
 from console.lists import (
     Choice,
     Column,
@@ -28,7 +28,6 @@ from console.lists import (
     Sort,
     View,
     identity_choice,
-    wants_rows,
 )
 from console.masking import sees_numbers
 from console.rail import has_phones
@@ -49,7 +48,7 @@ from console.times import times_of
 from console.work.deeds import Deed
 from core.actor import Actor, Role
 from core.errors import Invalid
-from core.phones import pretty
+from core.phones import digits_of, pretty
 from imessage.connecting import connect_command, router_line
 from imessage.errors import NoRouter
 from imessage.finding import FAILED, waiting_since, with_downgraded, with_failed_sends
@@ -61,7 +60,7 @@ _SERVICES = (("imessage", "iMessage"), ("sms", "SMS"), ("rcs", "RCS"))
 
 
 def _sought(text: str) -> Q:
-    digits = "".join(char for char in text if char.isascii() and char.isdigit())
+    digits = digits_of(text)
     name = text.removeprefix("@")
     found = Q(identity__handle__icontains=name) | Q(identity__display_name__icontains=name)
     # Numbers are found in any notation: only their digits are compared.
@@ -167,10 +166,8 @@ class ThreadRow:
 @require_safe
 def show_threads(request: PageRequest, actor: Actor) -> HttpResponse:
     """The list; on wide screens with room for a thread beside it. For a live region the rows alone."""
-    if wants_rows(request):
-        return render(request, "console/threads/_list.html", _list(request, actor))
-    number = newest_event()
-    return draw(request, actor, "console/threads/threads.html", _list(request, actor) | {"live_last": number})
+    whole, part = "console/threads/threads.html", "console/threads/_list.html"
+    return draw_live(request, actor, whole, part, lambda: _list(request, actor))
 
 
 @page
@@ -370,7 +367,7 @@ def _how_to_begin(actor: Actor) -> dict[str, str]:
     return {
         "number": number,
         "command": connect_command(identity) if identity else "",
-        "make": reverse("console:new_identity") if actor.role is not Role.VIEWER else "",
+        "make": reverse("console:new_identity") if actor.may(Role.ADMIN) else "",
         "phone": reverse("console:phones") if has_phones(actor) else "",
     }
 

@@ -13,9 +13,9 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from accounts.models import Identity
 from console.endpoints import NO_HOLD, endpoint_of, endpoints_of, url_of
-from console.entry import PageRequest, draw, newest_event, page, tell, toast, toasts
+from console.entry import PageRequest, draw, draw_live, newest_event, page, tell, toast, toasts
 from console.friction import Confirmation, Confirmed, Fact, ask_again, confirm, leave_for
-from console.lists import Choice, Column, FilterSpec, Listing, Range, Sort, View, identity_choice, wants_rows
+from console.lists import Choice, Column, FilterSpec, Listing, Range, Sort, View, identity_choice
 from console.outcomes import endpoint_row, host_of, row_of, state_of, try_of, type_in_words
 from console.views.deliveries import DELIVERIES
 from console.views.signing import show_secret, still_old
@@ -96,11 +96,8 @@ WEBHOOKS = FilterSpec(
 @require_safe
 def show_webhooks(request: PageRequest, actor: Actor) -> HttpResponse:
     """All endpoints with how they do; for a live region the rows alone."""
-    listing = WEBHOOKS.read(request, actor)
-    if wants_rows(request):
-        return draw(request, actor, "console/webhooks/_list.html", _list(actor, listing))
-    number = newest_event()
-    return draw(request, actor, "console/webhooks/webhooks.html", _list(actor, listing) | {"live_last": number})
+    whole, part = "console/webhooks/webhooks.html", "console/webhooks/_list.html"
+    return draw_live(request, actor, whole, part, lambda: _list(actor, WEBHOOKS.read(request, actor)))
 
 
 def _list(actor: Actor, listing: Listing) -> dict[str, Any]:
@@ -117,11 +114,8 @@ def _list(actor: Actor, listing: Listing) -> dict[str, Any]:
 @require_safe
 def show_webhook(request: PageRequest, actor: Actor, pk: UUID) -> HttpResponse:
     """One endpoint: how it does, what was sent lately, its keys; for a live region that part alone."""
-    subscription = endpoint_of(actor, pk)
-    if wants_rows(request):
-        return draw(request, actor, "console/webhooks/_endpoint.html", _about(actor, subscription))
-    number = newest_event()
-    return draw(request, actor, "console/webhooks/endpoint.html", _about(actor, subscription) | {"live_last": number})
+    whole, part = "console/webhooks/endpoint.html", "console/webhooks/_endpoint.html"
+    return draw_live(request, actor, whole, part, lambda: _about(actor, endpoint_of(actor, pk)))
 
 
 def _about(actor: Actor, subscription: Subscription) -> dict[str, Any]:
