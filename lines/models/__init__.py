@@ -1,0 +1,17 @@
+"""Lines that carry conversations, who is routed where on them, and every exchange with their providers."""
+
+from lines.models.exchanges import Callback, Dispatch
+from lines.models.lines import Line, LineEvent, ProviderAccount
+from lines.models.routes import ANY_HUMAN, RESERVED_FOR, Route, thread_of
+
+__all__ = [
+    "ANY_HUMAN",
+    "RESERVED_FOR",
+    "Callback",
+    "Dispatch",
+    "Line",
+    "LineEvent",
+    "ProviderAccount",
+    "Route",
+    "thread_of",
+]

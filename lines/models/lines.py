@@ -1,0 +1,140 @@
+"""Provider accounts, the lines they hold, and what changed about a line."""
+
+from typing import Self
+
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from accounts.models import Organization
+from core.actor import Actor, Role
+from core.ids import uuid7
+
+
+class ProviderAccount(models.Model):
+    """One set of credentials with one provider; it may hold many lines."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    provider = models.CharField(max_length=30, help_text="Name of the driver in lines/providers.")
+    name = models.CharField(max_length=100, unique=True)
+    base_url = models.URLField(help_text="An operator's setting; skips the outbound guard.")
+    sealed_token = models.TextField(help_text="Credential for calls out, encrypted.")
+    sealed_callback_secret = models.TextField(help_text="Proves callbacks, encrypted.")
+    poll_cursor = models.CharField(max_length=200, blank=True)
+    callbacks_refused = models.PositiveBigIntegerField(default=0)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class LineQuerySet(models.QuerySet["Line"]):
+    def in_service(self) -> Self:
+        return self.filter(wanted=Line.Wanted.IN_SERVICE)
+
+    def taking_connections(self) -> Self:
+        """Pool lines that may be given to a new connection (contract/lines.md 7.3)."""
+        return self.in_service().filter(kind=Line.Kind.POOL, seen=Line.Seen.HEALTHY)
+
+    def flowing(self) -> Self:
+        """Lines whose queues are not held; the same rule as `Line.holds_queue`."""
+        return self.exclude(wanted__in=Line.HOLDING_WANTED).exclude(seen__in=Line.HOLDING_SEEN)
+
+    def routers(self) -> Self:
+        return self.in_service().filter(kind=Line.Kind.ROUTER)
+
+    def visible_to(self, actor: Actor) -> Self:
+        """Dedicated lines of the actor's organization; shared lines are hidden from every tenant."""
+        if actor.role is Role.OPERATOR:
+            return self
+        rows = self.filter(kind=Line.Kind.DEDICATED, organization_id=actor.organization_id)
+        rows = rows.exclude(wanted=Line.Wanted.RETIRED)
+        return rows.filter(routes__identity_id=actor.identity_id, routes__held_until=None) if actor.is_agent else rows
+
+    def claimable(self) -> Self:
+        """Dedicated lines in service that nobody owns."""
+        return self.in_service().filter(kind=Line.Kind.DEDICATED, organization=None, routes=None)
+
+
+class Line(models.Model):
+    """One address that a provider can send from."""
+
+    class Kind(models.TextChoices):
+        POOL = "pool"
+        ROUTER = "router"
+        DEDICATED = "dedicated"
+
+    class Wanted(models.TextChoices):
+        PROVISIONING = "provisioning"  # at creation
+        IN_SERVICE = "in_service"  # by an operator
+        DRAINING = "draining"  # by an operator: no new connections
+        PAUSED = "paused"  # by an operator: the queue is held
+        RETIRED = "retired"  # by an operator, for good
+
+    class Seen(models.TextChoices):
+        UNKNOWN = "unknown"  # no proof of life yet, or too old
+        HEALTHY = "healthy"  # a good probe or a proven callback
+        DEGRADED = "degraded"  # a probe with reasons
+        DOWN = "down"  # a probe or a call that says so
+        FLAGGED = "flagged"  # the provider's verdict
+
+    # Texts wait on such a line instead of being sent (contract/lines.md 7.3).
+    HOLDING_WANTED = (Wanted.PAUSED, Wanted.RETIRED, Wanted.PROVISIONING)
+    HOLDING_SEEN = (Seen.DOWN, Seen.FLAGGED)
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    account = models.ForeignKey(ProviderAccount, on_delete=models.PROTECT, related_name="lines")
+    organization = models.ForeignKey(
+        Organization,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="lines",
+        help_text="Whose dedicated line it is; null while nobody has claimed it, and on shared lines.",
+    )
+    address = models.CharField(max_length=100, unique=True, help_text="E.164, or an Apple ID e-mail.")
+    kind = models.CharField(max_length=10, choices=Kind, default=Kind.POOL)
+    wanted = models.CharField(max_length=15, choices=Wanted, default=Wanted.PROVISIONING)
+    seen = models.CharField(max_length=10, choices=Seen, default=Seen.UNKNOWN)
+    seen_reasons = models.JSONField(default=list, blank=True)
+    seen_since = models.DateTimeField(default=timezone.now)
+    proof_of_life_at = models.DateTimeField(null=True, blank=True)
+    last_given_at = models.DateTimeField(null=True, blank=True, help_text="When a new connection last got it.")
+    created_at = models.DateTimeField(default=timezone.now)
+
+    objects = LineQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(organization=None) | Q(kind="dedicated"), name="line_owned_only_dedicated"
+            )
+        ]
+        indexes = [models.Index(fields=["kind", "wanted", "seen"], name="line_pick")]
+
+    def __str__(self) -> str:
+        return self.address
+
+    @property
+    def holds_queue(self) -> bool:
+        """Whether texts for this line wait instead of being sent."""
+        return self.wanted in self.HOLDING_WANTED or self.seen in self.HOLDING_SEEN
+
+
+class LineEvent(models.Model):
+    """A change of what we see of a line or want from it, with the reason."""
+
+    id = models.BigAutoField(primary_key=True)
+    line = models.ForeignKey(Line, on_delete=models.CASCADE, related_name="events")
+    column = models.CharField(max_length=10, choices=[("wanted", "wanted"), ("seen", "seen")])
+    before = models.CharField(max_length=15)
+    after = models.CharField(max_length=15)
+    reason = models.CharField(max_length=300)
+    actor = models.JSONField()
+    at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        indexes = [models.Index(fields=["line", "-at"], name="lineevent_line_at")]
+
+    def __str__(self) -> str:
+        return f"{self.line_id}: {self.before} → {self.after}"

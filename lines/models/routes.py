@@ -1,0 +1,62 @@
+"""Whose texts the humans of a line are: one row for each pair of line and human."""
+
+from datetime import timedelta
+from typing import Self
+from uuid import UUID
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from accounts.models import Identity
+from core.ids import uuid7
+from lines.models.lines import Line
+
+# A released pair stays reserved so long: providers call a contact new again after 30 days (contract/lines.md 6.2).
+RESERVED_FOR = timedelta(days=30)
+
+ANY_HUMAN = "*"
+
+
+class RouteQuerySet(models.QuerySet["Route"]):
+    def live(self) -> Self:
+        return self.filter(held_until=None)
+
+    def takeable(self) -> Self:
+        """Released pairs whose reservation has run out, by the database's clock."""
+        return self.filter(held_until__lt=Now())
+
+
+class Route(models.Model):
+    """Whose texts a (line, human) pair are. Inbound carries nothing else that could tell two agents apart."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    line = models.ForeignKey(Line, on_delete=models.PROTECT, related_name="routes")
+    line_kind = models.CharField(max_length=10, choices=Line.Kind)
+    human = models.CharField(max_length=100, help_text="The remote address, or * for every human of a dedicated line.")
+    identity = models.ForeignKey(Identity, on_delete=models.PROTECT, related_name="routes")
+    held_until = models.DateTimeField(null=True, blank=True, help_text="Null while live; reserved until then.")
+    created_at = models.DateTimeField(default=timezone.now)
+    updated_at = models.DateTimeField(default=timezone.now)
+
+    objects = RouteQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["line", "human"], name="route_line_human"),
+            models.CheckConstraint(
+                condition=Q(human=ANY_HUMAN, line_kind=Line.Kind.DEDICATED)
+                | (~Q(human=ANY_HUMAN) & ~Q(line_kind=Line.Kind.DEDICATED)),
+                name="route_any_human_only_dedicated",
+            ),
+        ]
+        indexes = [models.Index(fields=["identity", "human"], name="route_identity_human")]
+
+    def __str__(self) -> str:
+        return f"{self.line_id}/{self.human}"
+
+
+def thread_of(line_id: UUID, human: str) -> str:
+    """The lock name of one thread on a phone."""
+    return f"{line_id}/{human}"
