@@ -18,9 +18,10 @@ from events.models import Event
 from imessage.history import live_and_kept, set_back
 from imessage.models import Conversation, Message
 
-# A thread opens with so many, and holds at most so many at once.
+# A thread opens with so many, and holds at most so many at once; where even those do not reach its end, fewer do.
 NEWEST = 50
 MOST = 500
+STRETCH = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +41,15 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A stretch of a thread: from a position to the newest, or to `MOST` after it."""
+    """A stretch of a thread: from a position to the newest, or `STRETCH` where those are more than `MOST` away.
+
+    `earlier` and `later` are the positions at which the stretches before and after it begin; 0 when there is none.
+    """
 
     items: list[Item]
     first: int
     earlier: int
+    later: int
     is_whole: bool
     is_live: bool
 
@@ -55,9 +60,10 @@ def first_position(thread: Conversation, wanted: int | None) -> int:
 
 
 def open_window(reading: Reading, *, first: int, unseen_after: int | None = None) -> Window:
-    """The messages from position `first` on, at most `MOST`; not live when newer ones had to be left out."""
-    messages = _fetched(reading, _messages(reading).filter(position__gte=first)[:MOST])
-    whole = len(messages) < MOST or messages[-1].position >= reading.thread.next_position - 1
+    """The messages from position `first` on; not live when newer ones had to be left out."""
+    most = MOST if reading.thread.next_position - first <= MOST else STRETCH
+    messages = _fetched(reading, _messages(reading).filter(position__gte=first)[:most])
+    whole = len(messages) < most or messages[-1].position >= reading.thread.next_position - 1
     begins = messages[0].created_at if messages and first > 1 else None
     ends = reading.at if whole else messages[-1].created_at
     lines = lines_of(reading.actor, reading.thread, begins=begins, ends=ends)
@@ -75,6 +81,7 @@ def open_window(reading: Reading, *, first: int, unseen_after: int | None = None
         ),
         first=first,
         earlier=max(1, first - NEWEST) if first > 1 else 0,
+        later=0 if whole else messages[-1].position + 1,
         is_whole=whole,
         is_live=whole and reading.at is None,
     )

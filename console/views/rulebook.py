@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, Q, QuerySet, Value
 from django.http import HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
@@ -13,7 +13,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from accounts.models import Identity
 from console.entry import PageRequest, draw, draw_live, newest_event, page, seen_by, tell, toast, toasts
 from console.lists import Choice, Column, FilterSpec, Flag, Listing, Range, Sort, View, identity_choice, wants_rows
-from console.masking import shown_number
+from console.masking import sees_numbers, shown_number
 from console.reaching import (
     Change,
     changed_meanwhile,
@@ -43,7 +43,13 @@ def _sought(text: str) -> Q:
     digits = digits_of(text)
     found = Q(identity__handle__icontains=text.removeprefix("@"))
     # Numbers are found in any notation: only their digits are compared.
-    return found | Q(match_target__contains=digits) if digits else found
+    return found | Q(is_readable=True, match_target__contains=digits) if digits else found
+
+
+def _rules(actor: Actor) -> QuerySet[ContactRule]:
+    # Who reads no number finds no rule by one either.
+    rows = ContactRule.objects.visible_to(actor).annotate(is_readable=Value(sees_numbers(actor)))
+    return rows.select_related("identity")
 
 
 RULES = FilterSpec(
@@ -51,7 +57,7 @@ RULES = FilterSpec(
     title="Rules",
     route="console:rules",
     nouns=("rule", "rules"),
-    rows=lambda actor: ContactRule.objects.visible_to(actor).select_related("identity"),
+    rows=_rules,
     search=_sought,
     search_label="Number or handle",
     fields=(

@@ -13,7 +13,7 @@ from console import friction
 from console.charts import Bar
 from console.entry import PageRequest, draw, draw_live, newest_event, page, seen_by, tell
 from console.lists import Choice, Column, FilterSpec, Range, Sort, identity_choice
-from console.reaching import changes, draft_lines, idle_words, may_change, numbers
+from console.reaching import changes, draft_lines, idle_words, may_change, numbers, seen_in
 from contactrules import pasting, shadow
 from contactrules.changes import changes_since, ruleset_now
 from contactrules.models import ContactRule, Shadow
@@ -89,7 +89,7 @@ def promote_shadow(request: PageRequest, actor: Actor, pk: UUID) -> HttpResponse
     found = _shadow(actor, pk)
     if found.state not in {Shadow.State.RUNNING, Shadow.State.ENDED}:
         return _refuse(request, actor, found, shadow.ShadowOver())
-    seen = int(text) if (text := request.POST.get("seen", ""))[:9].isdigit() else found.identity.reach_revision
+    seen = seen_in(request.POST, str(found.identity.reach_revision))
     asked = _confirmation(actor, found, seen)
     confirmed = friction.confirm(request, actor, asked)
     if isinstance(confirmed, HttpResponse):

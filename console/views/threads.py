@@ -268,11 +268,12 @@ def _moment(request: PageRequest) -> datetime | None:
 
 
 def _links(listing: Listing, reading: Reading, window: Window) -> dict[str, str]:
-    """Where a window leads to: before it, and to its end."""
+    """Where a window leads to: before it, after it, and to the end of all."""
     here = reverse("console:thread", args=[reading.thread.id])
     at = in_address(reading.at) if reading.at else None
     return {
         "earlier_url": here + listing.here(at=at, start=str(window.earlier)),
+        "later_url": here + listing.here(at=at, start=str(window.later)),
         "newest_url": here + listing.here(at=at),
     }
 

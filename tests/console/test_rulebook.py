@@ -185,6 +185,12 @@ def test_keys_press_controls_that_can_be_seen(as_alice: Client, identity: Identi
         assert 'data-key="w"' in drawn
 
 
+def test_a_viewer_finds_no_rule_by_digits(as_bob: Client, as_alice: Client, identity: Identity) -> None:
+    rule = make.make_rule(identity)
+    found = [list(client.get(RULES, {"q": rule.match_target}).context["rows"]) for client in (as_bob, as_alice)]
+    assert [len(rows) for rows in found] == [0, 1]
+
+
 def test_a_viewer_sees_masked_rules_and_changes_none(as_bob: Client, identity: Identity) -> None:
     rule = make.make_rule(identity)
     for address in (RULES, reach(identity), reverse("console:rule", args=[rule.id])):

@@ -60,6 +60,10 @@ def test_a_viewer_finds_no_blocked_texts(as_bob: Client, as_alice: Client, conve
     assert (hits(as_bob, "dinner"), len(hits(as_alice, "dinner"))) == ([], 1)
 
 
+def test_a_viewer_finds_nobody_by_digits(as_bob: Client, conversation: Conversation) -> None:
+    assert as_bob.get(SEARCH, {"q": conversation.human}).context["people"] == []
+
+
 def test_a_hit_opens_in_its_context(as_alice: Client, conversation: Conversation) -> None:
     for number in range(15):
         sought = make.make_message(conversation, f"text {number}")

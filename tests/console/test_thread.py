@@ -57,16 +57,19 @@ def test_a_thread_opens_with_its_newest_messages(as_alice: Client, conversation:
     assert positions(read(as_alice, conversation, start=1)) == list(range(1, NEWEST + 4))
 
 
-def test_a_long_window_far_back_is_not_live_and_leads_to_the_newest(
+def test_a_stretch_far_back_is_not_live_and_leads_on_and_to_the_newest(
     as_alice: Client, conversation: Conversation, monkeypatch: Any
 ) -> None:
     monkeypatch.setattr("console.thread.window.MOST", 5)
+    monkeypatch.setattr("console.thread.window.STRETCH", 3)
     for _ in range(9):
         make.make_message(conversation)
     page = read(as_alice, conversation, start=1)
-    assert positions(page) == [1, 2, 3, 4, 5]
+    assert positions(page) == [1, 2, 3]
     assert b"data-live-tail" not in page
-    assert b"To the newest messages" in page
+    assert b"To the newest" in page
+    assert b"start=4" in page
+    assert positions(read(as_alice, conversation, start=5)) == [5, 6, 7, 8, 9]
     assert positions(read(as_alice, conversation, "log/", **{"from": 1})) == [5, 6, 7, 8, 9]
     assert MOST > NEWEST
 
