@@ -1,0 +1,55 @@
+"""A hosted provider's stand-in as a test holds it: its process, and a client for its control paths."""
+
+import base64
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Self
+
+import httpx
+
+ROOT = Path(__file__).parents[3]
+# Never used, but costly to make anew for every client.
+TLS = httpx.create_ssl_context(trust_env=False)
+
+
+class StandIn:
+    """One running stand-in; `module` names its program."""
+
+    def __init__(self, module: str) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", module], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        assert self._process.stdout is not None
+        self.url = self._process.stdout.readline().strip()
+        assert self.url.startswith("http://"), f"{module} did not start"
+        self._http = httpx.Client(base_url=f"{self.url}/_control", trust_env=False, timeout=10, verify=TLS)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._http.close()
+        self._process.communicate(timeout=10)
+
+    def reset(self) -> None:
+        self.ask("reset")
+
+    def set_faults(self, **faults: Any) -> None:
+        self.ask("faults", **faults)
+
+    def calls(self, path: str = "") -> list[dict[str, Any]]:
+        """What was asked of the provider, oldest first, where the path holds these words."""
+        return [call for call in self.ask("calls") if path in call["path"]]
+
+    def texts(self, human: str) -> list[str]:
+        """What really stands on the human's phone."""
+        return [bubble["text"] for bubble in self._http.get("/phone", params={"human": human}).json()]
+
+    def callbacks(self) -> list[tuple[dict[str, str], bytes]]:
+        """Headers and raw body of every callback that has not been taken yet, as the faults would have them come."""
+        return [(post["headers"], base64.b64decode(post["body"])) for post in self.ask("callbacks")]
+
+    def ask(self, what: str, **body: Any) -> Any:
+        """One of the stand-in's own controls."""
+        return self._http.post(f"/{what}", json=body).raise_for_status().json()
