@@ -137,6 +137,13 @@ def serve(standin: Hosted) -> None:
     sys.stdin.read()
 
 
+def _read(raw: bytes, content_type: str) -> Any:
+    """JSON, or a form's fields with all their values."""
+    if "form-urlencoded" in content_type:
+        return parse_qs(raw.decode(), keep_blank_values=True)
+    return json.loads(raw) if raw else None
+
+
 def _handler(handle: Callable[[Call], Answer]) -> type[BaseHTTPRequestHandler]:
     one_at_a_time = threading.Lock()
 
@@ -152,7 +159,7 @@ def _handler(handle: Callable[[Call], Answer]) -> type[BaseHTTPRequestHandler]:
                 path=unquote(url.path),
                 query={name: values[-1] for name, values in parse_qs(url.query).items()},
                 headers={name.lower(): value for name, value in self.headers.items()},
-                body=json.loads(raw) if raw else None,
+                body=_read(raw, self.headers.get("Content-Type", "")),
             )
             try:
                 with one_at_a_time:
@@ -160,7 +167,7 @@ def _handler(handle: Callable[[Call], Answer]) -> type[BaseHTTPRequestHandler]:
             except Lost:
                 self.close_connection = True
                 return
-            body = json.dumps(answer.body).encode()
+            body = b"" if answer.status == 204 else json.dumps(answer.body).encode()
             self.send_response(answer.status)
             for name, value in {"Content-Type": "application/json", **answer.headers}.items():
                 self.send_header(name, value)
