@@ -23,7 +23,7 @@ from imessage.telling import tell
 from lines.dispatching import settle
 from lines.models import Callback, Dispatch, Line
 from lines.pool import live_route
-from lines.providers import driver_of
+from lines.providers import driver_of, opened
 from lines.providers.base import (
     Outcome,
     ReadReported,
@@ -101,7 +101,7 @@ def apply_callback(callback_id: int) -> Callback.State | None:
 
 def _apply(callback: Callback) -> tuple[Callback.State, str]:
     try:
-        reports = driver_of(callback.account).parse(bytes(callback.body))
+        reports = driver_of(callback.account).parse(opened(callback.account), body=bytes(callback.body))
     except (ValueError, KeyError, TypeError, AttributeError) as unreadable:
         return Callback.State.UNRECOGNISED, f"{type(unreadable).__name__}: {cleaned(str(unreadable))}"[:500]
     try:
@@ -126,7 +126,7 @@ def _apply(callback: Callback) -> tuple[Callback.State, str]:
 def _apply_report(callback: Callback, report: Report) -> None:
     if isinstance(report, Unrecognised):
         return
-    line = Line.objects.filter(account=callback.account, address=report.line).select_related("account").first()
+    line = _line(callback, report)
     if line is None:
         raise Unrouted(f"No line of this account has the address {report.line[:50]!r}.")
     match report:
@@ -135,11 +135,20 @@ def _apply_report(callback: Callback, report: Report) -> None:
         case TapbackArrived():
             _receive_tapback(line, report)
         case StatusChanged():
-            _receive_status(line, report)
+            _receive_status(line, report, order_key=report.order_key or callback.order_key)
         case ReadReported():
             _receive_read(line, report)
         case TypingChanged():
             _receive_typing(line, report)
+
+
+def _line(callback: Callback, report: Report) -> Line | None:
+    """The line that a report is about; an account with one line need not name it."""
+    lines = Line.objects.filter(account=callback.account).select_related("account")
+    if report.line:
+        return lines.filter(address=report.line).first()
+    only = list(lines.exclude(wanted=Line.Wanted.RETIRED)[:2])
+    return only[0] if len(only) == 1 else None
 
 
 def _receive_text(line: Line, report: TextArrived, callback: Callback) -> None:
@@ -218,9 +227,9 @@ def _receive_tapback(line: Line, report: TapbackArrived) -> None:
     )
 
 
-def _receive_status(line: Line, report: StatusChanged) -> None:
+def _receive_status(line: Line, report: StatusChanged, *, order_key: str) -> None:
     """Settle the call it speaks of, then move the message on; in whatever order reports come."""
-    dispatch = _dispatch(line, report)
+    dispatch = _dispatch(line, report.handle, order_key)
     receipt = SendReceipt(outcome=Outcome.ACCEPTED, handle=report.handle, state=report.state)
     if dispatch.kind == Dispatch.Kind.ROUTER:
         settle(dispatch, receipt)
@@ -298,14 +307,14 @@ def _message_by_handle(line: Line, handle: str) -> Message:
     return message
 
 
-def _dispatch(line: Line, report: StatusChanged) -> Dispatch:
+def _dispatch(line: Line, handle: str, order_key: str) -> Dispatch:
     calls = Dispatch.objects.filter(line=line)
-    dispatch = calls.filter(handle=report.handle).first()
-    if dispatch is None and report.order_key:
+    dispatch = calls.filter(handle=handle).first()
+    if dispatch is None and order_key:
         with contextlib.suppress(ValidationError):  # not an id: an order of somebody else's on this account
-            dispatch = calls.filter(order_id=report.order_key).order_by("-attempt").first()
+            dispatch = calls.filter(order_id=order_key).order_by("-attempt").first()
     if dispatch is None:
-        raise NotHereYet(f"No call with the handle {report.handle[:60]!r} yet.")
+        raise NotHereYet(f"No call with the handle {handle[:60]!r} yet.")
     return dispatch
 
 

@@ -41,6 +41,7 @@ def send_tapback(actor: Actor, message: Message, *, kind: str, emoji: str = "", 
         driver.tapback(
             account,
             line=message.line.address,
+            human=message.human,
             handle=message.provider_handle,
             part=part_index,
             kind=kind,
@@ -72,6 +73,7 @@ def take_back_tapback(actor: Actor, tapback: Tapback) -> None:
         driver.tapback(
             account,
             line=message.line.address,
+            human=message.human,
             handle=message.provider_handle,
             part=tapback.part_index,
             kind=tapback.kind,

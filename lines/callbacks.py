@@ -14,6 +14,7 @@ from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
+from core import secrets
 from core.compiled import Compiled
 from core.texts import cleaned
 from core.wake import tell_workers
@@ -28,8 +29,9 @@ _STILL_ON_ITS_WAY = timedelta(seconds=10)
 # The row and its job, or neither when the key is there already; one statement is a transaction, and the shortest.
 _STORE = """
 WITH kept AS (
-    INSERT INTO lines_callback (account_id, event_key, thread, body, late, state, detail, attempts, received_at)
-    VALUES (%s, %s, %s, %s, %s, %s, '', 0, clock_timestamp())
+    INSERT INTO lines_callback
+        (account_id, event_key, thread, body, order_key, late, state, detail, attempts, received_at)
+    VALUES (%s, %s, %s, %s, %s, %s, %s, '', 0, clock_timestamp())
     ON CONFLICT (account_id, event_key) DO NOTHING
     RETURNING id, thread
 )
@@ -42,36 +44,47 @@ _account = Compiled(lambda key: ProviderAccount.objects.filter(pk=key), key=UUID
 
 
 def callback_url(account: ProviderAccount) -> str:
-    """Where this account's provider posts to; the address is configuration, never guessed from a request."""
-    return f"{settings.BASE_URL}{reverse('callback', args=[account.id])}"
+    """Where this account's provider posts to; the address is configuration, never guessed from a request.
+
+    With a provider that signs nothing the path ends with the account's secret: keep it out of logs.
+    """
+    secret = [opened(account).callback_secret] if driver_of(account).secret_in_path else []
+    return f"{settings.BASE_URL}{reverse('callback', args=[account.id, *secret])}"
+
+
+def status_url(account: ProviderAccount, order_key: str) -> str:
+    """Where status callbacks of one order go; the path proves that we named it."""
+    token = secrets.digest(_claim(account.id, order_key))
+    return f"{settings.BASE_URL}{reverse('callback', args=[account.id, order_key, token])}"
 
 
 @csrf_exempt
 @require_POST
-def receive(request: HttpRequest, account_id: UUID) -> HttpResponse:
+def receive(request: HttpRequest, account_id: UUID, order_key: UUID | None = None, token: str = "") -> HttpResponse:
     """A provider's callback: 204 once it is committed, also for a repeat; 401 unproved; 404 unknown account."""
     account = _account.first(key=account_id)
     if account is None:
         return HttpResponse(status=404)
-    body = request.body
+    body, named = request.body, str(order_key or "")
     try:
-        driver_of(account).prove(opened(account), headers=dict(request.headers), body=body, url=callback_url(account))
+        _prove(account, request, order_key=named, token=token)
     except CallbackRefused as refused:
         ProviderAccount.objects.filter(pk=account.pk).update(callbacks_refused=F("callbacks_refused") + 1)
         logger.warning("Refused a callback", extra={"account_id": str(account_id), "reason": str(refused)})
         return HttpResponse(status=401)
-    store(account, body, polled=False)
+    store(account, body, polled=False, order_key=named)
     return HttpResponse(status=204)
 
 
-def store(account: ProviderAccount, body: bytes, *, polled: bool) -> bool:
+def store(account: ProviderAccount, body: bytes, *, polled: bool, order_key: str = "") -> bool:
     """Keep a proved callback with its job, once per event key; False for a repeat.
 
     What only a poll found is marked late, unless it is so new that its callback may still be on its way. A body
-    the driver cannot tell apart is kept under a key of its own digest, for the operator.
+    the driver cannot tell apart is kept under a key of its own digest, for the operator. `order_key` is the order
+    that the callback's path named.
     """
     try:
-        told_apart = driver_of(account).identify(body)
+        told_apart = driver_of(account).identify(opened(account), body=body)
     except (ValueError, KeyError, TypeError, AttributeError):
         told_apart = CallbackId(key=f"sha256:{_sha256(body)}")
     key, thread = cleaned(told_apart.key), cleaned(told_apart.thread)[:210]
@@ -79,11 +92,23 @@ def store(account: ProviderAccount, body: bytes, *, polled: bool) -> bool:
         key = f"sha256:{_sha256(key.encode())}"
     late = polled and (told_apart.at is None or timezone.now() - told_apart.at > _STILL_ON_ITS_WAY)
     with connection.cursor() as cursor:
-        cursor.execute(_STORE, [account.pk, key, thread, body, late, Callback.State.STORED])
+        cursor.execute(_STORE, [account.pk, key, thread, body, order_key, late, Callback.State.STORED])
         is_new = cursor.fetchone() is not None
     if is_new:
         tell_workers()
     return is_new
+
+
+def _prove(account: ProviderAccount, request: HttpRequest, *, order_key: str, token: str) -> None:
+    if order_key and not secrets.matches(_claim(account.id, order_key), token):
+        raise CallbackRefused("The path names an order under a wrong token.")
+    url = f"{settings.BASE_URL}{request.get_full_path()}"
+    headers = dict(request.headers)
+    driver_of(account).prove(opened(account), headers=headers, body=request.body, url=url, order_key=order_key)
+
+
+def _claim(account_id: UUID, order_key: str) -> str:
+    return f"status/{account_id}/{order_key}"
 
 
 def _sha256(body: bytes) -> str:

@@ -7,6 +7,7 @@ import httpx
 from core import http
 from lines.models import ProviderAccount
 from lines.providers import driver_of, opened
+from lines.providers.base import MediaRequest
 
 # Seconds for a whole file (contract/lines.md 2.2, `fetch_media`).
 _DEADLINE = 60.0
@@ -26,20 +27,20 @@ def fetch_media(account: ProviderAccount, url: str, *, most_bytes: int) -> bytes
     The provider's own address is an operator's setting and is called with its credentials; any other address goes
     through the guard for outbound calls, like a tenant's.
     """
-    headers = driver_of(account).media_headers(opened(account), url)
-    if headers is not None:
-        return _from_provider(url, headers, most_bytes)
+    request = driver_of(account).media_request(opened(account), url=url)
+    if request is not None:
+        return _from_provider(request, most_bytes)
     return _from_anywhere(url, most_bytes)
 
 
-def _from_provider(url: str, headers: dict[str, str], most_bytes: int) -> bytes:
+def _from_provider(request: MediaRequest, most_bytes: int) -> bytes:
     # No compression: its size after unpacking would be anybody's guess.
-    headers = {**headers, "Accept-Encoding": "identity"}
+    headers = {**request.headers, "Accept-Encoding": "identity"}
     ends, body = time.monotonic() + _DEADLINE, bytearray()
     try:
         with (
             httpx.Client(trust_env=False, follow_redirects=False, timeout=10) as client,
-            client.stream("GET", url, headers=headers) as response,
+            client.stream("GET", request.url, headers=headers) as response,
         ):
             _check_status(response.status_code)
             for chunk in response.iter_raw():

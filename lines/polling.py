@@ -1,16 +1,25 @@
 """Reading back over a provider's API what its callbacks should have brought; what only a poll found is late."""
 
 import logging
+from datetime import timedelta
+from typing import Any
+
+from django.utils import timezone
 
 from lines.callbacks import store
-from lines.models import ProviderAccount
+from lines.models import ProviderAccount, Route
 from lines.providers import driver_of, opened
-from lines.providers.base import ProviderCallFailed
+from lines.providers.base import ProviderCallFailed, Thread
 
 logger = logging.getLogger(__name__)
 
 # Pages read in one go; the next round goes on from the cursor.
 _MOST_PAGES = 20
+
+
+# Threads asked one by one, with providers that have no list of everything.
+_MOST_THREADS = 200
+_LATELY = timedelta(days=2)
 
 
 def poll(account: ProviderAccount) -> int:
@@ -21,7 +30,7 @@ def poll(account: ProviderAccount) -> int:
     found = 0
     for _ in range(_MOST_PAGES):
         try:
-            bodies, cursor = driver_of(account).poll(opened(account), cursor=account.poll_cursor)
+            bodies, cursor = driver_of(account).poll(opened(account), cursor=account.poll_cursor, **_threads(account))
         except ProviderCallFailed as failed:
             logger.warning("Poll failed", extra={"account_id": str(account.id), "reason": str(failed)})
             break
@@ -34,3 +43,12 @@ def poll(account: ProviderAccount) -> int:
     if found:
         logger.info("Poll found lost callbacks", extra={"account_id": str(account.id), "count": found})
     return found
+
+
+def _threads(account: ProviderAccount) -> dict[str, Any]:
+    """What a provider that is polled thread by thread is asked about: those that lately spoke."""
+    if driver_of(account).card.poll != "thread":
+        return {}
+    lately = Route.objects.live().filter(line__account=account, updated_at__gt=timezone.now() - _LATELY)
+    routes = lately.exclude(human="*").select_related("line").order_by("-updated_at")[:_MOST_THREADS]
+    return {"threads": [Thread(route.line.address, route.human, route.chat) for route in routes]}

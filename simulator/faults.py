@@ -184,6 +184,7 @@ FAULTS: dict[str, Fault] = {
     "state": Fault(default=ONLINE, read=_state),
     "send_key": Fault(default=True, read=_flag),
     "lost_answer": Fault(default=None, read=_lost, strikes=True),
+    "error_after": Fault(default=None, read=_lost, strikes=True),
     "hold_before": Fault(default=None, read=_hold_or_abandon, strikes=True),
     "hold_after": Fault(default=None, read=_hold, strikes=True),
     "callback_copies": Fault(default=1, read=_copies),

@@ -64,12 +64,17 @@ class ProviderApi:
 
     async def _answer_sent(self, request: web.Request, text: Text) -> web.Response:
         lost = self._network.strikes(text.line, "lost_answer")
+        broken = self._network.strikes(text.line, "error_after")
         held = self._network.strikes(text.line, "hold_after")
         hold = self._memory.line(text.line).faults.value("hold_after")
         await self._network.journal.settle()
         if held:
             await asyncio.sleep(hold["seconds"])
-        return _gone(request) if lost else web.json_response(text.answer, status=202)
+        if lost:
+            return _gone(request)
+        if broken:
+            raise Refusal(500, "internal", "Something went wrong.")
+        return web.json_response(text.answer, status=202)
 
     async def messages(self, request: web.Request) -> web.Response:
         """Texts, newest first, for a driver that has to find out what became of a send."""

@@ -16,7 +16,7 @@ from django.db.migrations.loader import MigrationLoader
 
 from core.actor import TenantQuerySet
 from lines import providers
-from lines.providers.base import Driver
+from lines.providers.base import Capabilities, Driver
 
 ROOT = Path(__file__).parents[1]
 OURS = ["accounts", "events", "lines", "contactrules", "imessage", "webhooks", "api", "console"]
@@ -117,11 +117,11 @@ def test_migrations_are_complete_and_have_one_leaf_each() -> None:
     assert [app for app in leaves if leaves.count(app) > 1] == []
 
 
-@pytest.mark.parametrize("name", sorted(providers._DRIVERS))
+@pytest.mark.parametrize("name", providers.names())
 def test_drivers_have_one_face(name: str) -> None:
-    driver = providers._DRIVERS[name]
-    face = [method for method in vars(Driver) if not method.startswith("_")]
-    assert [method for method in face if not callable(getattr(driver, method, None))] == []
+    driver = providers.driver_named(name)
+    assert isinstance(driver, Driver)
+    assert isinstance(driver.card, Capabilities)
     assert driver.name == name
 
 

@@ -20,7 +20,15 @@ class ProviderAccount(models.Model):
     base_url = models.URLField(help_text="An operator's setting; skips the outbound guard.")
     sealed_token = models.TextField(help_text="Credential for calls out, encrypted.")
     sealed_callback_secret = models.TextField(help_text="Proves callbacks, encrypted.")
-    poll_cursor = models.CharField(max_length=200, blank=True)
+    former_callback_secrets = models.JSONField(
+        default=list, blank=True, help_text="Still valid for a while: sealed, and until when."
+    )
+    settings = models.JSONField(
+        default=dict, blank=True, help_text="What the driver of this provider wants to know; docs/reference/lines.md."
+    )
+    limits = models.JSONField(default=dict, blank=True, help_text="Pace where it differs from the usual.")
+    region = models.CharField(max_length=2, blank=True, help_text="Country of its lines, ISO 3166.")
+    poll_cursor = models.TextField(blank=True)
     callbacks_refused = models.PositiveBigIntegerField(default=0)
     created_at = models.DateTimeField(default=timezone.now)
 
@@ -34,7 +42,8 @@ class LineQuerySet(models.QuerySet["Line"]):
 
     def taking_connections(self) -> Self:
         """Pool lines that may be given to a new connection (contract/lines.md 7.3)."""
-        return self.in_service().filter(kind=Line.Kind.POOL, seen=Line.Seen.HEALTHY)
+        healthy = self.in_service().filter(kind=Line.Kind.POOL, seen=Line.Seen.HEALTHY)
+        return healthy.filter(service=Line.Service.IMESSAGE)
 
     def flowing(self) -> Self:
         """Lines whose queues are not held; the same rule as `Line.holds_queue`."""
@@ -71,6 +80,10 @@ class Line(models.Model):
         PAUSED = "paused"  # by an operator: the queue is held
         RETIRED = "retired"  # by an operator, for good
 
+    class Service(models.TextChoices):
+        IMESSAGE = "imessage"
+        SMS = "sms"  # carries what iMessage cannot reach, and nothing else
+
     class Seen(models.TextChoices):
         UNKNOWN = "unknown"  # no proof of life yet, or too old
         HEALTHY = "healthy"  # a good probe or a proven callback
@@ -94,10 +107,22 @@ class Line(models.Model):
     )
     address = models.CharField(max_length=100, unique=True, help_text="E.164, or an Apple ID e-mail.")
     kind = models.CharField(max_length=10, choices=Kind, default=Kind.POOL)
+    service = models.CharField(max_length=8, choices=Service, default=Service.IMESSAGE)
+    region = models.CharField(max_length=2, blank=True, help_text="Country, ISO 3166; empty: the account's.")
+    domain = models.CharField(
+        max_length=100, blank=True, help_text="What fails with it: the Mac, the Apple account or the carrier."
+    )
+    capacity = models.PositiveIntegerField(default=150, help_text="Humans with traffic in 24 hours.")
+    most_connections = models.PositiveIntegerField(default=1000, help_text="Connections in all.")
+    limits = models.JSONField(default=dict, blank=True, help_text="Pace where it differs from the account's.")
+    ramp_since = models.DateTimeField(
+        null=True, blank=True, help_text="When it came back from a flag or a long pause; its pace rises for two days."
+    )
     wanted = models.CharField(max_length=15, choices=Wanted, default=Wanted.PROVISIONING)
     seen = models.CharField(max_length=10, choices=Seen, default=Seen.UNKNOWN)
     seen_reasons = models.JSONField(default=list, blank=True)
     seen_since = models.DateTimeField(default=timezone.now)
+    lost_capabilities = models.JSONField(default=list, blank=True, help_text="What the last probe found gone.")
     proof_of_life_at = models.DateTimeField(null=True, blank=True)
     last_given_at = models.DateTimeField(null=True, blank=True, help_text="When a new connection last got it.")
     created_at = models.DateTimeField(default=timezone.now)

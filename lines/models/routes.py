@@ -37,6 +37,7 @@ class Route(models.Model):
     human = models.CharField(max_length=100, help_text="The remote address, or * for every human of a dedicated line.")
     identity = models.ForeignKey(Identity, on_delete=models.PROTECT, related_name="routes")
     held_until = models.DateTimeField(null=True, blank=True, help_text="Null while live; reserved until then.")
+    chat = models.CharField(max_length=200, blank=True, help_text="The provider's name of the thread; a hint.")
     created_at = models.DateTimeField(default=timezone.now)
     updated_at = models.DateTimeField(default=timezone.now)
 

@@ -1,24 +1,37 @@
 """What every provider driver does, in one vocabulary: the face that the rest of the product sees.
 
-The interface of contract/lines.md section 2. Vocabularies are closed: words a driver does not know become
-`Unrecognised` and are kept raw. No driver touches the database.
+Vocabularies are closed: words a driver does not know become `Unrecognised` and are kept raw. A driver lives in
+a module of this package named like itself, with one instance as `DRIVER`; it never touches the database.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import abc
+import hmac
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, NoReturn
+from urllib.parse import urlsplit
 
 
 class ErrorClass(StrEnum):
-    """What an error means for the worker (contract/lines.md 2.6)."""
+    """What an error means for the worker."""
 
-    RETRYABLE = "retryable"
-    HELD = "held"
-    RECIPIENT_UNREACHABLE = "recipient-unreachable"
-    PERMANENT = "permanent"
-    LINE_DOWN = "line-down"
+    RETRYABLE = "retryable"  # the same line, later
+    HELD = "held"  # the same line, at a time that is known: a cap, a pace
+    RECIPIENT_UNREACHABLE = "recipient-unreachable"  # never again on this service; the only way to a fallback
+    PERMANENT = "permanent"  # never again
+    LINE_DOWN = "line-down"  # nothing leaves this line until it is seen working
+    UNKNOWN = "unknown"  # nobody knows whether it left: look it up, never just repeat it
+
+
+class Scope(StrEnum):
+    """How far an error reaches beyond the text that met it."""
+
+    MESSAGE = "message"
+    HUMAN = "human"
+    LINE = "line"
+    ACCOUNT = "account"
 
 
 class Outcome(StrEnum):
@@ -29,12 +42,20 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ProviderError:
-    """Why a provider refused: its own code and text, and our class. `retry_after` is in seconds."""
+    """Why a provider refused: its own code and text, and our class.
+
+    `retry_after` is in seconds; `until_inbound` says that only a text from the human ends the hold. `reason` is
+    the short word that agents see; empty stands for the class.
+    """
 
     error_class: ErrorClass
     code: str
     text: str
     retry_after: float | None = None
+    scope: Scope = Scope.MESSAGE
+    counts_against_line: bool = False
+    until_inbound: bool = False
+    reason: str = ""
 
 
 class ProviderCallFailed(Exception):
@@ -45,29 +66,132 @@ class ProviderCallFailed(Exception):
         super().__init__(error.text if error else "The provider's answer was lost.")
 
 
+NOT_SUPPORTED = "not_supported_on_line"
+
+
+def not_supported(what: str) -> ProviderCallFailed:
+    """The refusal of something that the provider cannot do; the card says so beforehand."""
+    return ProviderCallFailed(
+        ProviderError(ErrorClass.PERMANENT, NOT_SUPPORTED, f"The provider cannot {what}.", reason=NOT_SUPPORTED)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """How long each call may take, in seconds; ours, not the provider's.
+
+    A send, tapback, edit or unsend that runs out is of unknown outcome; anything else may be repeated.
+    """
+
+    probe: float = 10
+    send: float = 30
+    find_sent: float = 15
+    tapback: float = 15
+    typing: float = 5
+    mark_read: float = 5
+    edit: float = 40
+    lookup: float = 10
+    fetch_media: float = 60
+    poll: float = 30
+    install_callbacks: float = 30
+    list_lines: float = 15
+    repair: float = 30
+
+
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A provider account as drivers see it: credentials in the clear, for the length of one call."""
+    """A provider account as drivers see it: credentials in the clear, for the length of one call.
+
+    `callback_secrets` are all valid now, the newest first. `settings` are the operator's for this driver.
+    `correlation` names the call in logs, and towards a provider that takes such a thing.
+    """
 
     base_url: str
     token: str
-    callback_secret: str
+    callback_secrets: tuple[str, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    deadlines: Deadlines = Deadlines()
+    correlation: str = ""
+
+    @property
+    def callback_secret(self) -> str:
+        """The newest: the one to hand to the provider."""
+        return self.callback_secrets[0] if self.callback_secrets else ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What a driver can do; surfaces ask this card, never the provider's name.
+
+    The static part is the driver's; `without` takes off what the last probe found lost.
+    """
+
+    services: tuple[str, ...] = ("imessage",)
+    writes_first: bool = True  # may open a thread, within its allowance
+    send_key: bool = False  # the same key twice is one text
+    effects: frozenset[str] = frozenset()  # public names
+    effect_on_first: bool = True  # a first message may carry an effect, a reply target or a link
+    reply: bool = False  # inline reply to a handle and part
+    tapback: bool = False
+    tapback_remove: bool = False
+    tapback_emoji: bool = False  # any emoji, not only the six
+    tapbacks_in: str = "event"  # event, text or none
+    tapback_removals_in: bool = True
+    typing: bool = False
+    typing_end: bool = False  # the bubble can be taken back; else it lapses
+    typing_in: bool = False
+    read_receipt: bool = False
+    reads_in: bool = False
+    delivered_in: bool = True
+    lookup: bool = False
+    edit: bool = False
+    unsend: bool = False
+    most_media: int = 1  # in one text
+    media_with_text: bool = True
+    uploads_media: bool = False  # wants the bytes (`SendOrder.read_media`), not a link
+    groups: bool = False
+    poll: str = "account"  # account, thread (`poll` is given those that lately spoke) or none
+    reads_back: bool = False  # `read_back` tells what became of a text that was accepted
+    repairs: frozenset[str] = frozenset()
+    health: str = ""  # what the provider itself says of a line, in words
+
+    def without(self, lost: Sequence[str]) -> "Capabilities":
+        """The card less the named capabilities; names it does not have are ignored."""
+        nothing: dict[str, Any] = {
+            "effects": frozenset(),
+            "repairs": frozenset(),
+            "tapbacks_in": "none",
+            "poll": "none",
+            "most_media": 0,
+        }
+        may_be_lost = set(self.__slots__) - {"services", "health"}
+        return replace(self, **{name: nothing.get(name, False) for name in lost if name in may_be_lost})
 
 
 @dataclass(frozen=True, slots=True)
-class Capabilities:
-    """What a driver can do now; surfaces ask this card, never the provider's name (contract/lines.md 2.1)."""
+class Upload:
+    """The bytes behind one of an order's links."""
 
-    tapback: bool
-    tapback_remove: bool
-    typing: bool
-    read_receipt: bool
-    effects: frozenset[str] = frozenset()
+    name: str
+    content_type: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyTarget:
+    handle: str
+    part: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class SendOrder:
-    """One text to one human. `key` is our id of it; a provider with a true send key never sends it twice."""
+    """One text to one human, on one line, which is always named to the provider.
+
+    `key` is our id of it; a provider with a true send key never sends it twice. `service` is imessage (no
+    fallback), auto (iMessage, then the provider's own SMS from the same number) or sms. `status_url` is where
+    status callbacks of this order are to go; its path proves them. `chat` is the provider's name of the thread
+    when we know it, a hint. `read_media` fetches one of `media` for providers that take an upload.
+    """
 
     key: str
     line: str
@@ -76,25 +200,97 @@ class SendOrder:
     media: Sequence[str] = ()
     effect: str = ""
     service: str = "imessage"
+    chat: str = ""
+    first_contact: bool = False
+    reply_to: ReplyTarget | None = None
+    status_url: str = ""
+    read_media: Callable[[str], Upload] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SendReceipt:
-    """How a send ended. `unknown` means exactly that: the text may be on the phone."""
+    """How a send ended. `unknown` means exactly that: the text may be on the phone.
+
+    `line` is the line that was used, where the provider says so; another one than asked for is a fault of the
+    line. `notes` are short words for what was left out on the way, such as `effect_dropped`.
+    """
 
     outcome: Outcome
     handle: str = ""
     state: str = "sent"
     service: str = "imessage"
     error: ProviderError | None = None
+    chat: str = ""
+    line: str = ""
+    downgraded: bool | None = None
+    notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class LineReading:
-    """What a probe saw. `state` is one of healthy, degraded, down, flagged, unknown."""
+    """What a probe saw. `state` is one of healthy, degraded, down, flagged, unknown; `reasons` are short codes.
+
+    None and empty mean "not said". `lost` names capabilities of the card that are gone for now. Allowances are
+    new contacts left in this hour and day. `clock_offset` is the provider's clock less ours, in seconds. `raw` is
+    kept for the operator.
+    """
 
     state: str
     reasons: Sequence[str] = ()
+    reachable: bool | None = None
+    authenticated: bool | None = None
+    provider_state: str = ""
+    addresses: Sequence[str] = ()
+    lost: Sequence[str] = ()
+    clock_offset: float | None = None
+    software: str = ""
+    new_contacts_hour: int | None = None
+    new_contacts_day: int | None = None
+    resets_at: datetime | None = None
+    reputation: str = ""
+    raw: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ListedLine:
+    """A line that the provider says the account has."""
+
+    address: str
+    state: str = ""
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceAnswer:
+    """What a lookup said reaches an address: imessage, rcs, sms or unknown; no promise."""
+
+    service: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """What is registered for callbacks now; `secret` is one that the provider made and shows only once."""
+
+    urls: Sequence[str]
+    secret: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MediaRequest:
+    """How a file that lies with the provider is asked for."""
+
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Thread:
+    """One thread on a phone, for providers that are polled one by one."""
+
+    line: str
+    human: str
+    chat: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,24 +318,52 @@ class Media:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What a callback or a poll came to. `line` and `human` are addresses."""
+    """What a callback or a poll came to. `line` and `human` are addresses.
+
+    `line` is empty when the account has one line only and the provider does not say it; `human` is empty when
+    a handle alone tells whom it is about. `chat` is the provider's name of the thread, if it was said.
+    """
 
     line: str
     human: str
     at: datetime | None = None
+    chat: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextArrived(Report):
+    """`late`: the provider itself says that it recovered this from a gap."""
+
     handle: str
     text: str
     media: Sequence[Media] = field(default=())
     service: str = "imessage"
+    reply_to: ReplyTarget | None = None
+    effect: str = ""
+    group: str = ""
+    late: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnTextSeen(Report):
+    """A text from our line: our own send mirrored, or somebody writing at the provider. Never inbound.
+
+    `order_key` is our key when the provider mirrors it.
+    """
+
+    handle: str
+    text: str
+    order_key: str = ""
+    state: str = "sent"
+    service: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatusChanged(Report):
-    """`order_key` is the key of our order when the provider echoes it."""
+    """`state` is one of pending, queued, accepted, sent, delivered, declined, error.
+
+    `order_key` is the key of our order when the provider echoes it.
+    """
 
     handle: str
     state: str
@@ -151,18 +375,34 @@ class StatusChanged(Report):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadReported(Report):
-    """The human read our texts up to and including this one."""
+    """The human read our texts up to and including this one; without a handle, up to the time."""
 
     handle: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TapbackArrived(Report):
+    """`mine`: our own tapback mirrored."""
+
     handle: str
     part: int
     kind: str
     emoji: str = ""
     removed: bool = False
+    mine: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TapbackTextArrived(Report):
+    """A tapback that came as a text: it names its target by quoting it, if at all."""
+
+    handle: str
+    text: str
+    kind: str
+    quoted: str
+    emoji: str = ""
+    removed: bool = False
+    service: str = "sms"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,63 +411,193 @@ class TypingChanged(Report):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TextEdited(Report):
+    handle: str
+    text: str
+    part: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextUnsent(Report):
+    handle: str
+    part: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptedOut(Report):
+    """The human said a stop word, or the provider says they did."""
+
+    word: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptedIn(Report):
+    word: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LineReported(Report):
+    """The provider's verdict on a line. `seen` is healthy, degraded, down, flagged or unknown."""
+
+    seen: str
+    reason: str
+    provider_state: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AliasLost(Report):
+    """An address is no longer the account's: texts would leave from another one."""
+
+    address: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restarted(Report):
+    """The provider's software started anew and tells nothing of the time it was away: poll at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Unrecognised(Report):
     raw_type: str
 
 
-class Driver(Protocol):
-    """One provider. Every call has a deadline of its own; see each for what its expiry means."""
+class Driver(abc.ABC):
+    """One provider. The account comes first, everything else by name; each call keeps to `account.deadlines`.
+
+    What a provider cannot do is left as it is here: refused, and so marked on the card.
+    """
 
     name: str
+    card: Capabilities
+    deadlines = Deadlines()
+    # The callback URL carries the account's secret: the provider signs nothing.
+    secret_in_path = False
+    # Seconds after acceptance at which `read_back` is asked what became of a text, until it is final.
+    read_back_waits: tuple[float, ...] = ()
+    # Settings of `lines/pacing.py` that are stricter at this provider than the defaults.
+    limits: Mapping[str, Any] = {}
 
-    def capabilities(self) -> Capabilities: ...
-
+    @abc.abstractmethod
     def send(self, account: Account, order: SendOrder) -> SendReceipt:
-        """Send one text. Never raises for the provider's sake: a lost answer is outcome `unknown`."""
+        """Send one text, with no retry of any library. Never raises for the provider's sake.
+
+        A lost answer, also a 5xx after the body was sent, is outcome `unknown`.
+        """
 
     def can_repeat(self, account: Account, *, line: str) -> bool:
         """Whether sending an order again under its key is harmless now: the provider has a true send key.
 
         Raises `ProviderCallFailed` when the provider could not tell.
         """
+        return self.card.send_key
 
+    @abc.abstractmethod
     def find_sent(self, account: Account, order: SendOrder, *, since: datetime, known: set[str]) -> SendReceipt | None:
         """Look a lost send up: a receipt when it left, None for an honest no (`known` handles are other texts).
 
         Raises `ProviderCallFailed` when the provider could not tell.
         """
 
+    def read_back(self, account: Account, *, line: str, human: str, handle: str) -> list[bytes]:
+        """What became of an accepted text, as raw callbacks to be stored; raises `ProviderCallFailed`."""
+        return []
+
     def tapback(
-        self, account: Account, *, line: str, handle: str, part: int, kind: str, emoji: str, remove: bool
+        self,
+        account: Account,
+        *,
+        line: str,
+        human: str,
+        handle: str,
+        part: int,
+        kind: str,
+        emoji: str,
+        remove: bool,
+        chat: str = "",
     ) -> None:
-        """Put or take back a tapback; raises `ProviderCallFailed`. Safe to repeat."""
+        """Put or take back a tapback; raises `ProviderCallFailed`. Safe to repeat.
 
-    def typing(self, account: Account, *, line: str, human: str, on: bool) -> None:
+        `kind` is love, like, dislike, laugh, emphasize or question, or custom with its `emoji`.
+        """
+        _refuse("take back a tapback" if remove else "put a tapback")
+
+    def typing(self, account: Account, *, line: str, human: str, on: bool, chat: str = "") -> None:
         """Show or end the typing bubble; raises `ProviderCallFailed`."""
+        _refuse("show that somebody is typing")
 
-    def mark_read(self, account: Account, *, line: str, human: str) -> None:
+    def mark_read(self, account: Account, *, line: str, human: str, chat: str = "") -> None:
         """Send a read receipt for the thread; raises `ProviderCallFailed`."""
+        _refuse("send read receipts")
 
-    def media_headers(self, account: Account, url: str) -> dict[str, str] | None:
-        """What the provider wants to see with a request for a file of its own; None when `url` is not its own.
+    def edit(
+        self, account: Account, *, line: str, human: str, handle: str, part: int, text: str, chat: str = ""
+    ) -> None:
+        """Change a sent text on the phone; raises `ProviderCallFailed`. Not safe to repeat: each edit counts."""
+        _refuse("edit a text")
+
+    def unsend(self, account: Account, *, line: str, human: str, handle: str, part: int, chat: str = "") -> None:
+        """Take a sent text off the phone; raises `ProviderCallFailed`."""
+        _refuse("unsend a text")
+
+    def lookup_service(self, account: Account, *, line: str, address: str) -> ServiceAnswer:
+        """Which service reaches an address; raises `ProviderCallFailed`. Watched and capped: callers cache it."""
+        _refuse("look up the service of a number")
+
+    def media_request(self, account: Account, *, url: str) -> MediaRequest | None:
+        """How to ask for a file that lies with the provider; None when `url` is not its own.
 
         Its own lie where the account's calls go, an operator's setting; everything else is a stranger's address.
         """
+        return None
 
+    @abc.abstractmethod
     def probe(self, account: Account, *, line: str) -> LineReading:
         """Look at the line; never raises: no answer is `down`."""
 
-    def install_callbacks(self, account: Account, *, url: str) -> None:
+    @abc.abstractmethod
+    def list_lines(self, account: Account) -> list[ListedLine]:
+        """The lines that the account has, with the provider's word on each; raises `ProviderCallFailed`."""
+
+    @abc.abstractmethod
+    def install_callbacks(self, account: Account, *, url: str) -> Installed:
         """Ask for callbacks at `url`; repeating it changes nothing. Raises `ProviderCallFailed`."""
 
-    def poll(self, account: Account, *, cursor: str) -> tuple[list[bytes], str]:
-        """Raw callbacks after `cursor`, and the next cursor; raises `ProviderCallFailed`."""
+    def poll(self, account: Account, *, cursor: str, threads: Sequence[Thread] = ()) -> tuple[list[bytes], str]:
+        """Raw callbacks after `cursor`, and the next cursor; raises `ProviderCallFailed`.
 
-    def prove(self, account: Account, *, headers: Mapping[str, str], body: bytes, url: str) -> None:
-        """Raise `CallbackRefused` unless the raw bytes come from the provider (contract/lines.md 2.8)."""
+        What a callback brought before must come out with the same key (`identify`).
+        """
+        return [], cursor
 
-    def identify(self, body: bytes) -> CallbackId:
-        """The callback's key and thread; raises `ValueError` when the body has none."""
+    @abc.abstractmethod
+    def prove(
+        self, account: Account, *, headers: Mapping[str, str], body: bytes, url: str, order_key: str = ""
+    ) -> None:
+        """Raise `CallbackRefused` unless the raw bytes come from the provider, under any secret valid now.
 
-    def parse(self, body: bytes) -> list[Report]:
-        """What the callback says. Pure; unknown words become `Unrecognised`."""
+        `url` is the public one, as configured. `order_key` is set when its path carried our token for that
+        order, which is proof enough for a provider that does not sign status callbacks.
+        """
+
+    @abc.abstractmethod
+    def identify(self, account: Account, *, body: bytes) -> CallbackId:
+        """The callback's key and thread; raises `ValueError` when the body has none. Pure."""
+
+    @abc.abstractmethod
+    def parse(self, account: Account, *, body: bytes) -> list[Report]:
+        """What the callback says; unknown words become `Unrecognised`. Pure."""
+
+    def repair(self, account: Account, *, line: str, deed: str) -> None:
+        """One of the card's `repairs`; raises `ProviderCallFailed`."""
+        _refuse(f"do {deed!r}")
+
+
+def secret_in_path(account: Account, url: str) -> bool:
+    """Whether the last part of a callback's URL is a secret of the account that is valid now, in constant time."""
+    given = urlsplit(url).path.rpartition("/")[2].encode()
+    same = [hmac.compare_digest(given, secret.encode()) for secret in account.callback_secrets]
+    return any(same)
+
+
+def _refuse(what: str) -> NoReturn:
+    raise not_supported(what)

@@ -3,9 +3,10 @@
 Its wire is documented in `docs/reference/simulator.md`.
 """
 
+import contextlib
 import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
@@ -13,31 +14,37 @@ from urllib.parse import quote
 import httpx
 from standardwebhooks import Webhook, WebhookVerificationError
 
+from lines.effects import EFFECTS
 from lines.providers.base import (
     Account,
     CallbackId,
     CallbackRefused,
     Capabilities,
+    Deadlines,
+    Driver,
     ErrorClass,
+    Installed,
     LineReading,
+    ListedLine,
     Media,
+    MediaRequest,
     Outcome,
     ProviderCallFailed,
     ProviderError,
     ReadReported,
+    ReplyTarget,
     Report,
+    Scope,
     SendOrder,
     SendReceipt,
+    ServiceAnswer,
     StatusChanged,
     TapbackArrived,
     TextArrived,
+    Thread,
     TypingChanged,
     Unrecognised,
 )
-
-# Deadlines in seconds: contract/lines.md 2.2, hosted column; short because the network is on this machine.
-SEND_DEADLINE = 10
-CALL_DEADLINE = 5
 
 _CLASSES = {
     "line_offline": ErrorClass.LINE_DOWN,
@@ -48,17 +55,45 @@ _CLASSES = {
     "rate_limited": ErrorClass.HELD,
 }
 
+# How far each reaches; every other error is about the one text.
+_SCOPES = {
+    "line_offline": Scope.LINE,
+    "signed_out": Scope.LINE,
+    "flagged": Scope.LINE,
+    "unauthorized": Scope.ACCOUNT,
+    "not_on_imessage": Scope.HUMAN,
+    "rate_limited": Scope.LINE,
+}
+
 _SIX = {"love", "like", "dislike", "laugh", "emphasize", "question"}
 _LINE_STATES = {"online": "healthy", "offline": "down", "signed_out": "down", "flagged": "flagged"}
 
 
-class SimulatedDriver:
+class SimulatedDriver(Driver):
     """See `lines.providers.base.Driver`."""
 
     name = "simulated"
-
-    def capabilities(self) -> Capabilities:
-        return Capabilities(tapback=True, tapback_remove=True, typing=True, read_receipt=True)
+    card = Capabilities(
+        services=("imessage", "sms"),
+        send_key=True,
+        effects=frozenset(EFFECTS),
+        reply=True,
+        tapback=True,
+        tapback_remove=True,
+        tapback_emoji=True,
+        typing=True,
+        typing_end=True,
+        typing_in=True,
+        read_receipt=True,
+        reads_in=True,
+        lookup=True,
+        most_media=10,
+        health="state of the line",
+    )
+    # Short, because the network is on this machine.
+    deadlines = Deadlines(
+        probe=5, send=10, find_sent=5, tapback=5, typing=5, mark_read=5, lookup=5, poll=5, install_callbacks=5
+    )
 
     def send(self, account: Account, order: SendOrder) -> SendReceipt:
         body = {
@@ -68,12 +103,13 @@ class SimulatedDriver:
             "media": list(order.media),
             "effect": order.effect or None,
             "service": order.service,
+            "reply_to": {"id": order.reply_to.handle, "part": order.reply_to.part} if order.reply_to else None,
             "idempotency_key": order.key,
             "status_reference": order.key,
         }
         try:
             response = _client().post(
-                f"{account.base_url}/v1/messages", json=body, headers=_auth(account), timeout=SEND_DEADLINE
+                f"{account.base_url}/v1/messages", json=body, headers=_auth(account), timeout=account.deadlines.send
             )
         except (httpx.ConnectError, httpx.ConnectTimeout):
             # The connection never stood, so nothing left.
@@ -110,7 +146,17 @@ class SimulatedDriver:
         return None
 
     def tapback(
-        self, account: Account, *, line: str, handle: str, part: int, kind: str, emoji: str, remove: bool
+        self,
+        account: Account,
+        *,
+        line: str,
+        human: str,
+        handle: str,
+        part: int,
+        kind: str,
+        emoji: str,
+        remove: bool,
+        chat: str = "",
     ) -> None:
         body = {
             "action": "remove" if remove else "add",
@@ -120,45 +166,68 @@ class SimulatedDriver:
         }
         _call("POST", account, f"/v1/messages/{quote(handle, safe='')}/tapbacks", json=body)
 
-    def typing(self, account: Account, *, line: str, human: str, on: bool) -> None:
+    def typing(self, account: Account, *, line: str, human: str, on: bool, chat: str = "") -> None:
         _call("POST", account, "/v1/threads/typing", json={"line": line, "human": human, "on": on})
 
-    def mark_read(self, account: Account, *, line: str, human: str) -> None:
+    def mark_read(self, account: Account, *, line: str, human: str, chat: str = "") -> None:
         _call("POST", account, "/v1/threads/read", json={"line": line, "human": human})
 
-    def media_headers(self, account: Account, url: str) -> dict[str, str] | None:
-        return _auth(account) if url.startswith(f"{account.base_url}/v1/media/") else None
+    def lookup_service(self, account: Account, *, line: str, address: str) -> ServiceAnswer:
+        found = _call("GET", account, "/v1/lookup", params={"number": address})
+        service = str(found.get("service"))
+        return ServiceAnswer(service if service in {"imessage", "sms"} else "unknown", datetime.now(UTC))
+
+    def media_request(self, account: Account, *, url: str) -> MediaRequest | None:
+        return MediaRequest(url, _auth(account)) if url.startswith(f"{account.base_url}/v1/media/") else None
 
     def probe(self, account: Account, *, line: str) -> LineReading:
         try:
-            seen = _call("GET", account, f"/v1/lines/{quote(line)}")
+            seen = _call("GET", account, f"/v1/lines/{quote(line)}", deadline=account.deadlines.probe)
         except ProviderCallFailed as failed:
-            return LineReading(state="down", reasons=[failed.error.code if failed.error else "no_answer"])
-        state = _LINE_STATES.get(str(seen.get("state")), "unknown")
-        return LineReading(state=state, reasons=[] if state == "healthy" else [str(seen.get("state"))])
+            return _no_reading(failed.error)
+        word = str(seen.get("state"))
+        state = _LINE_STATES.get(word, "unknown")
+        return LineReading(
+            state=state,
+            reasons=[] if state == "healthy" else [word],
+            reachable=True,
+            authenticated=True,
+            provider_state=word,
+            addresses=[line],
+            clock_offset=_offset(seen.get("clock")),
+            raw=seen,
+        )
 
-    def install_callbacks(self, account: Account, *, url: str) -> None:
+    def list_lines(self, account: Account) -> list[ListedLine]:
+        found = _call("GET", account, "/v1/lines").get("lines", [])
+        return [ListedLine(str(line["number"]), str(line.get("state") or "")) for line in found]
+
+    def install_callbacks(self, account: Account, *, url: str) -> Installed:
         _call("PUT", account, "/v1/callback", json={"url": url, "secret": account.callback_secret})
+        return Installed([url])
 
-    def poll(self, account: Account, *, cursor: str) -> tuple[list[bytes], str]:
+    def poll(self, account: Account, *, cursor: str, threads: Sequence[Thread] = ()) -> tuple[list[bytes], str]:
         answer = _call("GET", account, "/v1/events", params={"after": cursor or "0", "limit": 200})
         events = [json.dumps(event).encode() for event in answer.get("events", [])]
         return events, str(answer.get("next", cursor))
 
-    def prove(self, account: Account, *, headers: Mapping[str, str], body: bytes, url: str) -> None:
+    def prove(
+        self, account: Account, *, headers: Mapping[str, str], body: bytes, url: str, order_key: str = ""
+    ) -> None:
         lower = {name.lower(): value for name, value in headers.items()}
-        try:
-            Webhook(account.callback_secret).verify(body, lower)
-        except (WebhookVerificationError, ValueError, OverflowError) as refused:
-            raise CallbackRefused(str(refused)) from refused
+        for secret in account.callback_secrets:
+            with contextlib.suppress(WebhookVerificationError, ValueError, OverflowError):
+                Webhook(secret).verify(body, lower)
+                return
+        raise CallbackRefused("No signature under any of our secrets.")
 
-    def identify(self, body: bytes) -> CallbackId:
+    def identify(self, account: Account, *, body: bytes) -> CallbackId:
         event = _parsed(body)
         data = event["data"]
         thread = f"{data.get('line', '')}/{data.get('human', '')}"
         return CallbackId(key=str(event["id"]), thread=thread, at=_time(event.get("created_at")))
 
-    def parse(self, body: bytes) -> list[Report]:
+    def parse(self, account: Account, *, body: bytes) -> list[Report]:
         event = _parsed(body)
         return [_report(event["type"], event["data"])]
 
@@ -178,6 +247,7 @@ def _report(kind: str, data: dict[str, Any]) -> Report:
                 text=data.get("text") or "",
                 media=media,
                 service=data.get("service", "imessage"),
+                reply_to=_reply_target(data.get("reply_to")),
             )
         case "message.status":
             return StatusChanged(
@@ -212,10 +282,14 @@ def _parsed(body: bytes) -> dict[str, Any]:
     return event
 
 
-def _call(method: str, account: Account, path: str, **request: Any) -> dict[str, Any]:
+def _call(method: str, account: Account, path: str, *, deadline: float | None = None, **request: Any) -> dict[str, Any]:
     try:
         response = _client().request(
-            method, account.base_url + path, headers=_auth(account), timeout=CALL_DEADLINE, **request
+            method,
+            account.base_url + path,
+            headers=_auth(account),
+            timeout=deadline or account.deadlines.poll,
+            **request,
         )
     except (httpx.ConnectError, httpx.ConnectTimeout) as failed:
         raise ProviderCallFailed(
@@ -246,16 +320,21 @@ def _error(response: httpx.Response) -> ProviderError:
     error = body if isinstance(body, dict) else {}
     code = str(error.get("code") or f"http_{response.status_code}")
     default = ErrorClass.RETRYABLE if response.is_server_error else ErrorClass.PERMANENT
-    return ProviderError(
-        _CLASSES.get(code, default), code, str(error.get("message") or "")[:500], error.get("retry_after")
-    )
+    return _classed(code, default, text=str(error.get("message") or ""), retry_after=error.get("retry_after"))
 
 
 def _status_error(error: dict[str, Any] | None) -> ProviderError | None:
     if not error:
         return None
     code = str(error.get("code") or "failed")
-    return ProviderError(_CLASSES.get(code, ErrorClass.PERMANENT), code, str(error.get("message") or "")[:500])
+    return _classed(code, ErrorClass.PERMANENT, text=str(error.get("message") or ""))
+
+
+def _classed(code: str, default: ErrorClass, *, text: str, retry_after: float | None = None) -> ProviderError:
+    error_class = _CLASSES.get(code, default)
+    counts = code not in _CLASSES and error_class is ErrorClass.RETRYABLE
+    scope = _SCOPES.get(code, Scope.MESSAGE)
+    return ProviderError(error_class, code, text[:500], retry_after, scope=scope, counts_against_line=counts)
 
 
 def _object(response: httpx.Response) -> dict[str, Any]:
@@ -264,6 +343,25 @@ def _object(response: httpx.Response) -> dict[str, Any]:
     except ValueError:
         return {}
     return body if isinstance(body, dict) else {}
+
+
+def _no_reading(error: ProviderError | None) -> LineReading:
+    code = error.code if error else "no_answer"
+    refused = code == "unauthorized"
+    return LineReading(state="down", reasons=[code], reachable=refused, authenticated=False if refused else None)
+
+
+def _offset(clock: Any) -> float | None:
+    """How far the provider's clock is ahead of ours, in seconds."""
+    try:
+        moment = _time(clock)
+    except (TypeError, ValueError):
+        return None
+    return (moment - datetime.now(UTC)).total_seconds() if moment else None
+
+
+def _reply_target(target: Any) -> ReplyTarget | None:
+    return ReplyTarget(str(target["id"]), int(target.get("part") or 0)) if target else None
 
 
 def _time(text: str | None) -> datetime | None:
@@ -279,3 +377,6 @@ def _auth(account: Account) -> dict[str, str]:
 def _client() -> httpx.Client:
     """One client for all threads. No proxies from the environment, no redirects, no retries of its own."""
     return httpx.Client(trust_env=False, follow_redirects=False)
+
+
+DRIVER = SimulatedDriver()

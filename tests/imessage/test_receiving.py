@@ -13,6 +13,7 @@ from imessage.models import Conversation, Message, RouterMessage, Tapback
 from imessage.receiving import apply_callback
 from lines.callbacks import store
 from lines.models import Callback, Line
+from lines.providers.base import Account
 from lines.providers.simulated import SimulatedDriver
 from tests import make
 from tests.providers.scripted import (
@@ -76,10 +77,10 @@ def test_a_text_whose_job_was_lost_is_not_overtaken(conversation: Conversation, 
 def test_a_report_that_cannot_be_applied_stops_only_itself(
     conversation: Conversation, line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def parse(self: SimulatedDriver, body: bytes) -> Any:
+    def parse(self: SimulatedDriver, account: Account, *, body: bytes) -> Any:
         if b"poison" in body:
             raise RuntimeError
-        return parsed(self, body)
+        return parsed(self, account, body=body)
 
     parsed = SimulatedDriver.parse
     monkeypatch.setattr(SimulatedDriver, "parse", parse)

@@ -17,7 +17,7 @@ class Pages(ScriptedDriver):
     pages: list[list[bytes]]
     failing = False
 
-    def poll(self, account: object, *, cursor: str) -> tuple[list[bytes], str]:
+    def poll(self, account: object, *, cursor: str, threads: object = ()) -> tuple[list[bytes], str]:
         if self.failing:
             raise ProviderCallFailed(None)
         page = int(cursor or 0)

@@ -12,6 +12,7 @@ DEFAULTS = {
     "state": "online",
     "send_key": True,
     "lost_answer": None,
+    "error_after": None,
     "hold_before": None,
     "hold_after": None,
     "callback_copies": 1,

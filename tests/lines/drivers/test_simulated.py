@@ -1,0 +1,150 @@
+"""The driver of the simulated phone network, against the real one."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from standardwebhooks import Webhook
+
+from lines.providers.base import (
+    Account,
+    Deadlines,
+    ErrorClass,
+    Media,
+    ProviderError,
+    ReadReported,
+    Scope,
+    StatusChanged,
+    TapbackArrived,
+    TextArrived,
+    TypingChanged,
+    Unrecognised,
+)
+from lines.providers.simulated import DRIVER
+from tests.lines.drivers.cases import HUMAN, LINE, DriverCases, Failure, Posted, Recorded, StandIn
+from tests.simulator.running import SECRET, Network
+
+FAULTS = ["state", "send_key", "lost_answer", "error_after", "hold_before", "hold_after"]
+SLOW = 0.3
+
+
+class Simulated(StandIn):
+    """The network in its own process."""
+
+    driver = DRIVER
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        self.account = Account(network.url, "provider-token", (SECRET,), deadlines=Deadlines(send=SLOW))
+
+    def on_phone(self, human: str) -> list[str]:
+        return [bubble["text"] for bubble in self.network.inbox(human) if bubble["from"] == LINE]
+
+    def send_calls(self) -> int:
+        return int(self.network.control("GET", "/stats").json()["texts"]["outbound"])
+
+    def misbehave(self, how: str, **arrange: Any) -> None:
+        faults = {
+            "lose_answer": {"lost_answer": {"next": 1}},
+            "fail_after": {"error_after": {"next": 1}},
+            "too_slow": {"hold_after": {"next": 1, "seconds": SLOW * 2}},
+            "refuse": arrange,
+        }
+        assert self.network.set_faults(**faults[how]).status_code == 200
+
+    def behave(self) -> None:
+        self.network.set_faults(**dict.fromkeys(FAULTS))
+
+    def human_texts(self, text: str) -> Posted:
+        bubble = self.network.text_in(text, HUMAN, LINE)
+        event = next(one for one in reversed(self.network.events()) if one["data"].get("message_id") == bubble["id"])
+        return self._posted({name: event[name] for name in ("id", "type", "created_at", "data")})
+
+    def strange(self) -> Posted:
+        data = {"line": LINE, "human": HUMAN}
+        return self._posted({"id": "evt_strange", "type": "weather.changed", "created_at": "2026-01-01", "data": data})
+
+    def _posted(self, event: dict[str, Any]) -> Posted:
+        body, moment = json.dumps(event), datetime.now(UTC)
+        headers = {
+            "webhook-id": event["id"],
+            "webhook-timestamp": str(int(moment.timestamp())),
+            "webhook-signature": Webhook(SECRET).sign(event["id"], moment, body),
+        }
+        return Posted(headers, body.encode(), self.callback_url)
+
+
+@pytest.fixture(scope="module")
+def stand_in(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulated]:
+    network = Network(Path(tmp_path_factory.mktemp("network")))
+    network.control("PUT", f"/lines/{LINE}", {"kind": "pool"})
+    yield Simulated(network)
+    network.kill()
+
+
+AT = datetime(2026, 1, 1, 12, tzinfo=UTC)
+THREAD: dict[str, Any] = {"line": LINE, "human": HUMAN, "at": AT}
+
+SAYS: list[tuple[str, dict[str, Any], Any]] = [
+    (
+        "message.received",
+        {
+            "message_id": "m",
+            "text": "hi",
+            "service": "sms",
+            "sent_at": AT.isoformat(),
+            "media": [{"url": "https://x.example/1.png", "content_type": "image/png", "size": None}],
+        },
+        TextArrived(
+            **THREAD, handle="m", text="hi", service="sms", media=[Media("https://x.example/1.png", "image/png", None)]
+        ),
+    ),
+    (
+        "message.status",
+        {"message_id": "m", "status": "delivered", "reference": "k", "service": "imessage", "downgraded": False},
+        StatusChanged(**THREAD, handle="m", state="delivered", order_key="k", service="imessage", downgraded=False),
+    ),
+    (
+        "message.status",
+        {"message_id": "m", "status": "failed", "error": {"code": "not_on_imessage", "message": "No."}},
+        StatusChanged(
+            **THREAD,
+            handle="m",
+            state="error",
+            error=ProviderError(ErrorClass.RECIPIENT_UNREACHABLE, "not_on_imessage", "No.", scope=Scope.HUMAN),
+        ),
+    ),
+    ("message.read", {"up_to_message_id": "m"}, ReadReported(**THREAD, handle="m")),
+    (
+        "tapback.added",
+        {"message_id": "m", "part": 1, "kind": "emoji", "emoji": "🦊"},
+        TapbackArrived(**THREAD, handle="m", part=1, kind="custom", emoji="🦊"),
+    ),
+    (
+        "tapback.removed",
+        {"message_id": "m", "part": 0, "kind": "love", "emoji": None},
+        TapbackArrived(**THREAD, handle="m", part=0, kind="love", removed=True),
+    ),
+    ("typing.changed", {"on": True}, TypingChanged(**THREAD, on=True)),
+    ("message.edited", {"message_id": "m"}, Unrecognised(**THREAD, raw_type="message.edited")),
+]
+
+
+class TestSimulated(DriverCases):
+    failures = [
+        Failure("offline", {"state": "offline"}, ErrorClass.LINE_DOWN),
+        Failure("signed out", {"state": "signed_out"}, ErrorClass.LINE_DOWN),
+    ]
+    recorded = [
+        Recorded(
+            f"{kind} {number}",
+            json.dumps(
+                {"id": "e", "type": kind, "data": {"line": LINE, "human": HUMAN, "at": AT.isoformat(), **data}}
+            ).encode(),
+            [says],
+        )
+        for number, (kind, data, says) in enumerate(SAYS)
+    ]
