@@ -32,9 +32,10 @@ SELECT uuidv7(), c.organization_id, c.identity_id, c.id, c.connection_id, %(line
     c.next_position + n - 1, pg_temp.words(n), 'message', CASE WHEN c.human LIKE '%%7' THEN 'sms' ELSE 'imessage' END, '',
     CASE WHEN said.direction = 'inbound' THEN 'received' WHEN random() < 0.01 THEN 'error' ELSE 'delivered' END,
     '', '', '', '', true, said.blocked, CASE WHEN said.blocked AND random() < 0.5 THEN now() END, 0, 'blacklist', '',
-    false, c.last_at + n * interval '1 minute', now()
+    false, c.last_at - (talk.long - n) * interval '1 minute', now()
 FROM imessage_conversation c
-CROSS JOIN LATERAL generate_series(1, CASE WHEN c.id = %(one)s THEN %(long)s ELSE %(each)s END) n
+CROSS JOIN LATERAL (SELECT CASE WHEN c.id = %(one)s THEN %(long)s ELSE %(each)s END AS long) talk
+CROSS JOIN LATERAL generate_series(1, talk.long) n
 CROSS JOIN LATERAL (SELECT CASE WHEN n %% 2 = 0 THEN 'outbound' ELSE 'inbound' END AS direction,
     n %% 2 = 1 AND random() * %(blocked_one_in)s < 2 AS blocked) said
 WHERE c.human LIKE '+1646%%' OR c.id = %(one)s;

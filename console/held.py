@@ -288,7 +288,8 @@ def _days(blocked: QuerySet[Message]) -> dict[UUID, list[int]]:
     """How many on each of the last days (UTC), by thread, the oldest day first."""
     today = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
     first = today - timedelta(days=DAYS - 1)
-    recent = blocked.filter(created_at__gte=first).annotate(day=TruncDate("created_at"))
+    # A text may be a moment ahead of this process's clock.
+    recent = blocked.filter(created_at__gte=first, created_at__lt=today + timedelta(days=1)).annotate(day=TruncDate("created_at"))
     found: dict[UUID, list[int]] = {}
     counted = recent.order_by().values("conversation_id", "day").annotate(number=Count("pk"))
     for thread, day, number in counted.values_list("conversation_id", "day", "number"):

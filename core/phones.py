@@ -1,6 +1,7 @@
 """Phone numbers: one form, E.164, and one judgement of what is possible."""
 
 import re
+from functools import lru_cache
 
 import phonenumbers
 
@@ -33,6 +34,8 @@ def e164(text: str) -> str:
     return text
 
 
+# A page shows the same numbers again and again, and reading one takes a tenth of a millisecond.
+@lru_cache(maxsize=10_000)
 def pretty(number: str) -> str:
     """The number as people write it, with its country code; unparsable text is returned as it is."""
     try:
