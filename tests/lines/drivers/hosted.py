@@ -38,6 +38,10 @@ class StandIn:
     def set_faults(self, **faults: Any) -> None:
         self.ask("faults", **faults)
 
+    def heal(self) -> None:
+        """Nothing goes wrong any more."""
+        self.ask("heal")
+
     def calls(self, path: str = "") -> list[dict[str, Any]]:
         """What was asked of the provider, oldest first, where the path holds these words."""
         return [call for call in self.ask("calls") if path in call["path"]]

@@ -5,10 +5,12 @@ humans do, what goes wrong, what was asked of the provider and what reached a ph
 """
 
 import base64
+import contextlib
 import json
 import random
 import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -29,6 +31,7 @@ class Answer:
     body: Any
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
+    delay: float = 0
 
 
 @dataclass
@@ -45,10 +48,11 @@ class Call:
 class Hosted:
     """A provider's side of everything. Faults, each a key of `faults`:
 
-    `offline` (connections are closed), `lost_answers` and `errors_after` (the next so many sends are taken, then no
-    answer or a 500), `answers` (a list of {path, status, body, headers}: the next calls there, nothing taken),
-    `silent` (taken and called sent, never delivered), `fails` (taken, then failed with this error),
-    `drops` (the next so many callbacks are lost), `repeats` (every callback so many times more), `reorder` (a seed).
+    `offline` (connections are closed), `lost_answers`, `errors_after` and `slow_answers` (the next so many sends are
+    taken, then no answer, a 500, or one `slow` seconds late), `answers` (a list of {path, status, body, headers}: the
+    next calls there, nothing taken), `silent` (taken and called sent, never delivered), `fails` (taken, then failed
+    with this error), `drops` (the next so many callbacks are lost), `repeats` (every callback so many times more),
+    `reorder` (a seed).
     """
 
     def __init__(self) -> None:
@@ -90,6 +94,8 @@ class Hosted:
             raise Lost
         if self._strikes("errors_after"):
             return Answer({"message": "Internal error"}, 500)
+        if self._strikes("slow_answers"):
+            answer.delay = self.faults["slow"]
         return answer
 
     def show(self, human: str, **bubble: Any) -> None:
@@ -111,6 +117,8 @@ class Hosted:
         match call.path.removeprefix("/_control/"):
             case "reset":
                 return self.reset()
+            case "heal":
+                return self.faults.clear()
             case "faults":
                 return self.faults.update(call.body)
             case "calls":
@@ -167,13 +175,15 @@ def _handler(handle: Callable[[Call], Answer]) -> type[BaseHTTPRequestHandler]:
             except Lost:
                 self.close_connection = True
                 return
+            time.sleep(answer.delay)
             body = b"" if answer.status == 204 else json.dumps(answer.body).encode()
             self.send_response(answer.status)
             for name, value in {"Content-Type": "application/json", **answer.headers}.items():
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(body)
+            with contextlib.suppress(OSError):  # the client's patience ended first
+                self.wfile.write(body)
 
         do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _take  # noqa: N815
 

@@ -71,6 +71,8 @@ class Sendblue(Hosted):
                 return self.lines[asked.pop("line")].update(asked)
             case "event":
                 return self.post(asked)
+            case "hook":
+                return self.webhooks[asked.pop("type")].insert(0, asked)
             case "webhooks":
                 return self.webhooks
             case "reactions":
