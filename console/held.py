@@ -289,9 +289,10 @@ def _days(blocked: QuerySet[Message]) -> dict[UUID, list[int]]:
     today = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
     first = today - timedelta(days=DAYS - 1)
     # A text may be a moment ahead of this process's clock.
-    recent = blocked.filter(created_at__gte=first, created_at__lt=today + timedelta(days=1)).annotate(day=TruncDate("created_at"))
+    recent = blocked.filter(created_at__gte=first, created_at__lt=first + timedelta(days=DAYS)).order_by()
     found: dict[UUID, list[int]] = {}
-    counted = recent.order_by().values("conversation_id", "day").annotate(number=Count("pk"))
+    by_day = recent.annotate(day=TruncDate("created_at")).values("conversation_id", "day")
+    counted = by_day.annotate(number=Count("pk"))
     for thread, day, number in counted.values_list("conversation_id", "day", "number"):
         found.setdefault(thread, [0] * DAYS)[(day - first.date()).days] = number
     return found

@@ -126,6 +126,11 @@ def test_by_sender_counts_each_human_of_each_agent(as_alice: Client, held: Messa
     assert [row.thread.human for row in narrowed] == [make.OTHER_HUMAN]
 
 
+def test_a_text_from_tomorrow_is_on_no_day_yet(as_alice: Client, conversation: Conversation) -> None:
+    make.make_message(conversation, is_blocked=True, created_at=timezone.now() + timedelta(days=1))
+    assert as_alice.get(LIST + "?group=sender").status_code == 200
+
+
 @pytest.mark.parametrize("query", ["", "?group=sender", "?view=changed", "?view=all&q=let"])
 def test_the_number_of_questions_does_not_grow_with_the_rows(
     as_alice: Client, held: Message, query: str, django_assert_num_queries: Any, django_assert_max_num_queries: Any
