@@ -1,43 +1,21 @@
-"""The stand-in as a process, and a client for its control."""
+"""A client for the stand-in's control."""
 
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import httpx
 
 from tests.lines.drivers.bluebubbles.server import PASSWORD
+from tests.simulator.running import TLS
 
-ROOT = Path(__file__).parents[4]
 
-
-class StandIn:
-    """One server process; it ends when this side of its standard input closes."""
+class Hand:
+    """What a test may do to the Mac and its server, and what it may ask them."""
 
     password = PASSWORD
 
-    def __init__(self) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.lines.drivers.bluebubbles.server"],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert self.process.stdout is not None
-        self.url = self.process.stdout.readline().strip()
-        self.http = httpx.Client(base_url=self.url, trust_env=False, timeout=20)
-
-    def close(self) -> None:
-        self.http.close()
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        try:
-            self.process.wait(5)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait(5)
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.http = httpx.Client(base_url=url, trust_env=False, timeout=20, verify=TLS)
 
     def forget(self) -> None:
         self._control("forget")

@@ -5,7 +5,6 @@ Run as a process of its own; `/api/v1` takes the server password as a query fiel
 
 import asyncio
 import json
-import sys
 from collections import defaultdict
 from typing import Any
 
@@ -26,7 +25,6 @@ FAULTS = {
     "gateway": (504, "Gateway Timeout", "The request took too long", True),
     "helper_off": (500, "iMessage Error", HELPER_OFF, False),
     "private_api_off": (500, "iMessage Error", "iMessage Private API is not enabled!", False),
-    "sent_with_error": (500, "iMessage Error", "Message sent with an error. See attached message", True),
     "invalid": (400, "Validation Error", "The message is required", False),
     "queued": (400, "Validation Error", "Message is already queued to be sent!", False),
     "no_chat": (404, "Not Found", "Chat does not exist!", False),
@@ -42,6 +40,7 @@ class Server:
     def forget(self) -> None:
         """A new Mac: nothing of the last test is left."""
         self.mac = Mac()
+        self.uploads: dict[str, dict[str, Any]] = {}
         self.webhooks: dict[int, dict[str, Any]] = {}
         self.calls: list[dict[str, Any]] = []
         self.faults: dict[str, list[str]] = defaultdict(list)
@@ -62,6 +61,8 @@ class Server:
             ("DELETE", "webhook/{id}"): self.delete_webhook,
             ("POST", "message/text"): self.send_text,
             ("POST", "message/attachment"): self.send_attachment,
+            ("POST", "message/multipart"): self.send_parts,
+            ("POST", "attachment/upload"): self.upload,
             ("POST", "message/react"): self.react,
             ("POST", "message/query"): self.query,
             ("GET", "message/{guid}"): self.message,
@@ -73,7 +74,7 @@ class Server:
             ("POST", "chat/{guid}/read"): self.read,
             ("GET", "handle/availability/imessage"): self.availability,
             ("GET", "attachment/{guid}/download"): self.download,
-            ("POST", "server/restart/soft"): self.done,
+            ("GET", "server/restart/soft"): self.done,
             ("POST", "mac/imessage/restart"): self.done,
         }
         app.add_routes([web.route(method, f"/api/v1/{path}", handler) for (method, path), handler in api.items()])
@@ -145,7 +146,12 @@ class Server:
         body = await request.json()
         if body.get("method") == "private-api" and (refused := self._without_helper()):
             return refused
-        return await self._send(request, "chat", body["addresses"][0], body)
+        address = body["addresses"][0]
+        answer = await self._send(request, "chat", address, body)
+        if answer.status != 200 or not answer.body:
+            return answer
+        row = json.loads(answer.body)["data"]
+        return _ok({"guid": self.mac.chats[address], "chatIdentifier": address, "messages": [row]})
 
     async def send_attachment(self, request: web.Request) -> web.Response:
         form = await request.post()
@@ -158,6 +164,26 @@ class Server:
         body = {"tempGuid": form.get("tempGuid"), "message": None, "attachments": [file]}
         return await self._send(request, "attachment", str(form["chatGuid"]).rpartition(";")[2], body)
 
+    async def upload(self, request: web.Request) -> web.Response:
+        if refused := self._without_helper():
+            return refused
+        sent = (await request.post())["attachment"]
+        assert isinstance(sent, web.FileField)
+        file = self.mac.add_file(sent.file.read(), name=sent.filename, mime_type=sent.content_type)
+        self.uploads[f"{file['guid']}/{sent.filename}"] = file
+        return _ok({"path": f"{file['guid']}/{sent.filename}"})
+
+    async def send_parts(self, request: web.Request) -> web.Response:
+        if refused := self._without_helper():
+            return refused
+        body = await request.json()
+        parts = sorted(body["parts"], key=lambda part: part["partIndex"])
+        files = [self.uploads[part["attachment"]] for part in parts if part.get("attachment")]
+        # Where a file stands, the text of the row has a placeholder.
+        text = "".join(part.get("text", "\N{OBJECT REPLACEMENT CHARACTER}") for part in parts)
+        body |= {"message": text, "attachments": files}
+        return await self._send(request, "parts", body["chatGuid"].rpartition(";")[2], body)
+
     async def _send(self, request: web.Request, kind: str, address: str, body: dict[str, Any]) -> web.Response:
         fault = self.faults[kind].pop(0) if self.faults[kind] else ""
         if body.get("tempGuid") in self.mac.in_flight:
@@ -165,15 +191,19 @@ class Server:
         if fault in FAULTS:
             status, type_, message, left = FAULTS[fault]
             if left:
-                row = self._sent(address, body)
-                row["error"] = 1 if fault == "sent_with_error" else 0
+                self._sent(address, body)
             return _error(status, type_, message)
-        if fault == "silent":  # takes the text and never answers
+        if fault.startswith("failed_"):  # the answer gives neither number nor message
+            self._sent(address, body)["error"] = int(fault.removeprefix("failed_"))
+            return _error(500, "iMessage Error", "Message sent with an error. See attached message")
+        if fault == "silent":  # takes the order, and nothing comes of it
             self.mac.in_flight.add(body.get("tempGuid", ""))
             await asyncio.sleep(60)
         row = self._sent(address, body)
+        if fault == "slow":
+            await asyncio.sleep(1)
         if fault.startswith("error_"):
-            row["error"] = int(fault.removeprefix("error_"))
+            row["error"] = int(fault.removeprefix("error_"))  # written after the answer, and told by no event
             return _ok(self.mac.shown(row) | {"error": 0})
         if fault == "cut":
             return _cut(request)
@@ -363,11 +393,10 @@ def _cut(request: web.Request) -> web.Response:
 async def _main() -> None:
     runner = web.AppRunner(Server().application(), shutdown_timeout=0)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
     host, port = runner.addresses[0][:2]
     print(f"http://{host}:{port}", flush=True)
-    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+    await asyncio.Event().wait()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,263 @@
+"""What a row of Messages' database says, as BlueBubbles shows it: texts, tapbacks, states and errors."""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+from lines.effects import effect_of
+from lines.providers.base import (
+    Account,
+    ErrorClass,
+    LineReading,
+    Media,
+    Outcome,
+    OwnTextSeen,
+    ProviderError,
+    ReadReported,
+    ReplyTarget,
+    Report,
+    Scope,
+    SendOrder,
+    SendReceipt,
+    StatusChanged,
+    TapbackArrived,
+    TextArrived,
+    TextEdited,
+    TextUnsent,
+    Unrecognised,
+)
+from lines.providers.bluebubbles.wire import root
+
+NEEDS_HELPER = (
+    "effects", "reply", "tapback", "tapback_remove", "typing", "typing_in", "read_receipt", "lookup", "edit",
+    "unsend", "media_with_text",
+)  # fmt: skip
+
+TAPBACKS = ["love", "like", "dislike", "laugh", "emphasize", "question"]
+_REACTED = re.compile(r"(?:Reacted|Removed) (?P<emoji>\S{1,32}) (?:to|from) ", re.IGNORECASE)
+_TARGET = re.compile(r"(?:p:(?P<part>\d+)/|bp:)?(?P<guid>.+)")
+
+# Written into a text where a file stands.
+_OBJECT = "\N{OBJECT REPLACEMENT CHARACTER}"
+
+
+def reports(account: Account, row: dict[str, Any]) -> Iterator[Report]:
+    """What a row says. Texts, tapbacks and group actions share one event: told apart before anything else."""
+    where: dict[str, Any] = {"line": "", "human": human_of(row), "chat": chat_of(row)}
+    if row.get("itemType") or row.get("groupActionType"):
+        return
+    if _is_group(row):
+        yield Unrecognised(**where, raw_type="group text")
+    elif row.get("associatedMessageGuid"):
+        yield _tapback(row, where)
+    elif row.get("isFromMe"):
+        yield from _own_reports(row, where)
+    else:
+        yield from _heard_reports(account, row, where)
+
+
+def _own_reports(row: dict[str, Any], where: dict[str, Any]) -> Iterator[Report]:
+    key = str(row.get("tempGuid") or "")
+    service = row.get("_service") or ""
+    about: dict[str, Any] = {**where, "handle": row["guid"], "order_key": key}
+    yield OwnTextSeen(**about, at=moment(row.get("dateCreated")), text=text_of(row), service=service)
+    error = error_of(row) if row.get("error") else None
+    if is_delivered(row):
+        yield StatusChanged(**about, state="delivered", at=moment(row.get("dateDelivered")), service=service)
+    elif error:
+        yield StatusChanged(**about, state="error", error=error)
+    elif service:
+        yield StatusChanged(**about, state="sent", service=service, downgraded=True)
+    if read_at := moment(row.get("dateRead")):
+        yield ReadReported(**where, handle=row["guid"], at=read_at)
+
+
+def _heard_reports(account: Account, row: dict[str, Any], where: dict[str, Any]) -> Iterator[Report]:
+    # Without its chat a text might be a group's; the poll brings the row whole.
+    if row.get("chats"):
+        if not text_of(row) and not row.get("attachments") and row.get("balloonBundleId"):
+            yield Unrecognised(**where, raw_type=f"balloon {row['balloonBundleId']}")
+            return
+        yield TextArrived(
+            **where,
+            at=moment(row.get("dateCreated")),
+            handle=row["guid"],
+            text=text_of(row),
+            media=_media(account, row),
+            service=_service(row),
+            reply_to=_reply_to(row),
+            effect=effect_of(str(row.get("expressiveSendStyleId") or "")),
+        )
+    if at := moment(row.get("dateRetracted")):
+        yield TextUnsent(**where, at=at, handle=row["guid"])
+    elif at := moment(row.get("dateEdited")):
+        yield TextEdited(**where, at=at, handle=row["guid"], text=text_of(row))
+
+
+def _tapback(row: dict[str, Any], where: dict[str, Any]) -> Report:
+    target = _TARGET.fullmatch(str(row["associatedMessageGuid"]))
+    word = str(row.get("associatedMessageType") or "")
+    removed, name = word.startswith("-"), word.removeprefix("-")
+    emoji = ""
+    if name.isdecimal():
+        number = int(name)
+        removed, kind = number >= 3000, number % 1000
+        # An emoji has no field: only the fallback text names it.
+        said = _REACTED.match(text_of(row))
+        name = TAPBACKS[kind] if kind < len(TAPBACKS) else "custom" if kind == 6 else word
+        emoji = said["emoji"] if said and name == "custom" else ""
+    if target is None or name not in {*TAPBACKS, "custom"}:
+        return Unrecognised(**where, raw_type=f"tapback {word}")
+    return TapbackArrived(
+        **where,
+        at=moment(row.get("dateCreated")),
+        handle=target["guid"],
+        part=int(target["part"] or 0),
+        kind=name,
+        emoji=emoji,
+        removed=removed,
+        mine=bool(row.get("isFromMe")),
+    )
+
+
+def error_of(row: dict[str, Any]) -> ProviderError | None:
+    """What a row's error number means; None for the one that leaves it open whether the text left."""
+    number = str(row.get("error"))
+    match number:
+        case "4":
+            return None
+        case "22":
+            return ProviderError(
+                ErrorClass.RECIPIENT_UNREACHABLE, number, "The recipient is not on iMessage.", scope=Scope.HUMAN
+            )
+    text = f"Messages marked the text with error {number}."
+    return ProviderError(ErrorClass.PERMANENT, number, text, scope=Scope.LINE, counts_against_line=True)
+
+
+def key_of(row: dict[str, Any]) -> str:
+    """Without the event's type: the same news comes as a new and as an updated message.
+
+    A text from a human is one piece of news, its edits are others; a row without its chat tells less than one with.
+    """
+    if not row["isFromMe"]:
+        told = [row.get("dateEdited"), row.get("dateRetracted"), bool(row.get("chats"))]
+    else:
+        names = ("dateDelivered", "dateRead", "dateEdited", "dateRetracted", "error", "tempGuid", "_service")
+        told = [*(row.get(name) or 0 for name in names), bool(is_delivered(row))]
+    return f"{row['guid']}:{digest(told)}"
+
+
+def digest(told: Any) -> str:
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def is_for(row: dict[str, Any], order: SendOrder) -> bool:
+    alone = not _is_group(row) and not row.get("associatedMessageGuid") and human_of(row) == order.human
+    return alone and text_of(row) == order.text.strip() and len(row.get("attachments") or []) == len(order.media)
+
+
+def _is_group(row: dict[str, Any]) -> bool:
+    return any(";+;" in str(chat.get("guid")) or chat.get("style") == 43 for chat in row.get("chats") or [])
+
+
+def human_of(row: dict[str, Any]) -> str:
+    chat = chat_of(row)
+    handle = row.get("handle") or {}
+    return address_of(chat) if chat and not _is_group(row) else canonical(str(handle.get("address") or ""))
+
+
+def chat_of(row: dict[str, Any]) -> str:
+    chats = row.get("chats") or []
+    return str(chats[0].get("guid") or "") if chats else ""
+
+
+def address_of(chat: str) -> str:
+    """The human behind a chat's guid, in whichever of its forms."""
+    return canonical(chat.rpartition(";")[2])
+
+
+def canonical(address: str) -> str:
+    return address.strip().lower() if "@" in address else re.sub(r"[\s().-]", "", address)
+
+
+def _service(row: dict[str, Any]) -> str:
+    """A hint at best: the row does not say it."""
+    prefix = chat_of(row).partition(";")[0].lower()
+    return prefix if prefix in {"sms", "rcs"} else "imessage"
+
+
+def text_of(row: dict[str, Any]) -> str:
+    parts = [str(row.get(name) or "").replace(_OBJECT, "").strip() for name in ("subject", "text")]
+    return "\n".join(part for part in parts if part)
+
+
+def _media(account: Account, row: dict[str, Any]) -> tuple[Media, ...]:
+    return tuple(
+        Media(
+            f"{root(account)}/attachment/{quote(str(file['guid']))}/download",
+            str(file.get("mimeType") or ""),
+            file.get("totalBytes"),
+        )
+        for file in row.get("attachments") or []
+        # The preview of a link is a file of Messages' own.
+        if not str(file.get("transferName") or "").endswith(".pluginPayloadAttachment")
+    )
+
+
+def _reply_to(row: dict[str, Any]) -> ReplyTarget | None:
+    guid = row.get("threadOriginatorGuid")
+    part = str(row.get("threadOriginatorPart") or "0").partition(":")[0]
+    return ReplyTarget(str(guid), int(part) if part.isdecimal() else 0) if guid else None
+
+
+def is_delivered(row: dict[str, Any]) -> bool:
+    return bool(row.get("isDelivered") or row.get("dateDelivered") or (row.get("isFromMe") and row.get("dateRead")))
+
+
+def accepted(row: dict[str, Any], *, notes: Sequence[str] = ()) -> SendReceipt:
+    return SendReceipt(
+        outcome=Outcome.ACCEPTED,
+        handle=str(row["guid"]),
+        state="delivered" if is_delivered(row) else "sent",
+        chat=chat_of(row),
+        notes=notes,
+    )
+
+
+def reading(line: str, info: Mapping[str, Any], signed_in: Mapping[str, Any]) -> LineReading:
+    """What the Mac says of itself. `detected_imessage` is history, never proof of being signed in."""
+    helper = bool(info.get("helper_connected"))
+    vetted = signed_in.get("vetted_aliases") or []
+    aliases = [canonical(str(alias.get("Alias"))) for alias in vetted if alias.get("Status", 3) == 3]
+    active = canonical(str(signed_in.get("active_alias") or ""))
+    login = str(signed_in.get("login_status_message") or "")
+    reasons, state = [], "healthy"
+    if not helper:
+        reasons, state = ["helper_lost"], "degraded"
+    elif not signed_in:
+        reasons, state = ["sign_in_unknown"], "degraded"
+    elif login.lower() != "connected" or not aliases:
+        reasons, state = ["signed_out"], "down"
+    elif active != canonical(line) or active not in aliases:
+        reasons, state = ["wrong_sender"], "flagged"
+    offset = info.get("macos_time_sync")
+    return LineReading(
+        state=state,
+        reasons=reasons,
+        reachable=True,
+        authenticated=True,
+        provider_state=login,
+        addresses=[active, *(alias for alias in aliases if alias != active)] if active else aliases,
+        lost=() if helper else NEEDS_HELPER,
+        clock_offset=float(offset) if isinstance(offset, int | float) else None,
+        software=f"BlueBubbles {info.get('server_version')}, macOS {info.get('os_version')}",
+        raw={"server": dict(info), "account": dict(signed_in)},
+    )
+
+
+def moment(ms: Any) -> datetime | None:
+    return datetime.fromtimestamp(ms / 1000, UTC) if isinstance(ms, int | float) and ms > 0 else None
