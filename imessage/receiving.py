@@ -31,6 +31,7 @@ from lines.providers.base import (
     SendReceipt,
     StatusChanged,
     TapbackArrived,
+    TapbackTextArrived,
     TextArrived,
     TypingChanged,
     Unrecognised,
@@ -134,6 +135,8 @@ def _apply_report(callback: Callback, report: Report) -> None:
             _receive_text(line, report, callback)
         case TapbackArrived():
             _receive_tapback(line, report)
+        case TapbackTextArrived():
+            _receive_tapback_text(line, report, callback)
         case StatusChanged():
             _receive_status(line, report, order_key=report.order_key or callback.order_key)
         case ReadReported():
@@ -152,6 +155,9 @@ def _line(callback: Callback, report: Report) -> Line | None:
 
 
 def _receive_text(line: Line, report: TextArrived, callback: Callback) -> None:
+    if report.group:
+        # Never into the thread that one of its members has alone with an agent.
+        raise Unrouted("A text in a group; agents speak with one human each.")
     if line.kind == Line.Kind.ROUTER:
         connecting.hear(line, human=report.human, text=report.text, handle=report.handle)
         return
@@ -211,8 +217,12 @@ def _addressee(line: Line, human: str) -> tuple[Identity, Connection]:
 
 
 def _receive_tapback(line: Line, report: TapbackArrived) -> None:
+    if not report.mine:
+        _take_tapback(_message_by_handle(line, report.handle), report, part=report.part)
+
+
+def _take_tapback(message: Message, report: TapbackArrived | TapbackTextArrived, *, part: int) -> None:
     """A tapback on a message; of a human who has disconnected it no longer reaches the agent."""
-    message = _message_by_handle(line, report.handle)
     lock_reach(message.identity)
     if not Connection.objects.filter(conversations=message.conversation_id, status=Connection.Status.ACTIVE).exists():
         raise Unrouted("The human has disconnected from the agent.")
@@ -221,10 +231,41 @@ def _receive_tapback(line: Line, report: TapbackArrived) -> None:
         message,
         kind=report.kind,
         emoji=cleaned(report.emoji),
-        part_index=report.part,
+        part_index=part,
         removed=report.removed,
         at=report.at,
     )
+
+
+def _receive_tapback_text(line: Line, report: TapbackTextArrived, callback: Callback) -> None:
+    """A tapback that quotes its target; where that is no text of the agent's or several, it stays a text."""
+    quoted = cleaned(report.quoted)
+    ours = RouterMessage.objects.filter(line=line, human=report.human, direction=Direction.OUTBOUND, text=quoted)
+    if ours.exists():
+        return  # on an answer of the switchboard's own, which no agent needs to hear of
+    target = None if line.kind == Line.Kind.ROUTER else _quoted(line, report.human, quoted)
+    if target:
+        _take_tapback(target, report, part=0)
+        return
+    text = TextArrived(
+        line=report.line,
+        human=report.human,
+        at=report.at,
+        handle=report.handle,
+        text=report.text,
+        service=report.service,
+    )
+    _receive_text(line, text, callback)
+
+
+def _quoted(line: Line, human: str, text: str) -> Message | None:
+    """The one message with these words that the human has of the agent; None for none and for several."""
+    identity, _ = _addressee(line, human)
+    said = Message.objects.filter(
+        identity=identity, line=line, human=human, direction=Direction.OUTBOUND, text=text
+    ).exclude(status__in=[Message.Status.DECLINED, Message.Status.ERROR])
+    found = said.select_related("identity")[:2]
+    return found[0] if len(found) == 1 else None
 
 
 def _receive_status(line: Line, report: StatusChanged, *, order_key: str) -> None:
