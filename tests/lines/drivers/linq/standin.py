@@ -119,6 +119,10 @@ class Linq(Hosted):
                 return self._change_line(asked.pop("line"), asked)
             case "forget_chat":
                 return self.chats.pop(asked["chat"]) and None
+            case "make_group":
+                return self.chats[asked["chat"]].update(is_group=True)
+            case "pause":
+                return self.subscriptions[asked["subscription"]].update(is_active=False)
             case "seen":
                 return {"reactions": self.reactions, "typing": self.typing, "chats": self.chats}
             case "subscriptions":
@@ -360,7 +364,7 @@ class Linq(Hosted):
             "is_archived": False,
             "service": "iMessage",
             "created_at": chat["created_at"],
-            "updated_at": self._at(),
+            "updated_at": chat.get("updated_at", chat["created_at"]),
         }
 
     def _shown_line(self, line: str) -> Json:
@@ -404,6 +408,7 @@ class Linq(Hosted):
             "read_at": None,
         }
         self.messages[message["id"]] = message
+        chat["updated_at"] = message["created_at"]
         return message
 
     def _shown_part(self, part: Json) -> Json:
