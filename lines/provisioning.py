@@ -1,6 +1,9 @@
 """Bringing provider accounts and lines into the installation."""
 
+from datetime import timedelta
+
 from django.db import transaction
+from django.utils import timezone
 
 from core.actor import Actor, Role
 from core.phones import e164
@@ -9,6 +12,10 @@ from events.record import record
 from lines.callbacks import callback_url
 from lines.models import Line, ProviderAccount
 from lines.providers import driver_of, opened
+from lines.providers.base import Installed
+
+# So long a callback secret stays valid after a newer one.
+OVERLAP = timedelta(days=1)
 
 
 def add_account(
@@ -35,9 +42,26 @@ def add_account(
     return account
 
 
-def install_callbacks(account: ProviderAccount) -> None:
-    """Ask the provider to post to us; repeating it changes nothing. Raises `ProviderCallFailed`."""
-    driver_of(account).install_callbacks(opened(account), url=callback_url(account))
+def install_callbacks(account: ProviderAccount) -> Installed:
+    """Ask the provider to post to us; repeating it changes nothing. Raises `ProviderCallFailed`.
+
+    A secret that the provider made is kept: it is shown only once. The one before stays valid for a while, for
+    what is still on its way.
+    """
+    installed = driver_of(account).install_callbacks(opened(account), url=callback_url(account))
+    if installed.secret:
+        _keep_secret(account, installed.secret)
+    return installed
+
+
+def _keep_secret(account: ProviderAccount, secret: str) -> None:
+    with transaction.atomic():
+        row = ProviderAccount.objects.select_for_update(no_key=True).get(pk=account.pk)
+        until = (timezone.now() + OVERLAP).isoformat()
+        former = [{"sealed": row.sealed_callback_secret, "until": until}] if opened(row).callback_secret else []
+        row.former_callback_secrets = [*former, *row.former_callback_secrets]
+        row.sealed_callback_secret = seal(secret)
+        row.save(update_fields=["sealed_callback_secret", "former_callback_secrets"])
 
 
 def add_line(actor: Actor, account: ProviderAccount, *, address: str, kind: str) -> Line:

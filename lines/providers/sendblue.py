@@ -259,7 +259,8 @@ class SendblueDriver(Driver):
     def prove(
         self, account: Account, *, headers: Mapping[str, str], body: bytes, url: str, order_key: str = ""
     ) -> None:
-        if order_key:  # a status callback: our token in its path is the proof, for it carries no secret
+        # A status callback carries no secret: our token in its path is the proof, but of nothing else than a status.
+        if order_key and _is_status(body):
             return
         sent = {name.lower(): value for name, value in headers.items()}.get("sb-signing-secret", "").encode()
         secrets = [secret.encode() for secret in account.callback_secrets if secret]
@@ -530,6 +531,13 @@ def _heard(event: dict[str, Any], line: str, human: str) -> list[Report]:
         )
     ]
     return [*heard, OptedOut(**thread, word=text[:20])] if event.get("opted_out") else heard
+
+
+def _is_status(body: bytes) -> bool:
+    try:
+        return _parsed(body).get("is_outbound") is True
+    except ValueError:
+        return False
 
 
 def _reply_target(named: Any) -> ReplyTarget | None:

@@ -52,7 +52,11 @@ class StandIn:
 
     def callbacks(self) -> list[tuple[dict[str, str], bytes]]:
         """Headers and raw body of every callback that has not been taken yet, as the faults would have them come."""
-        return [(post["headers"], base64.b64decode(post["body"])) for post in self.ask("callbacks")]
+        return [(headers, body) for _, headers, body in self.posts()]
+
+    def posts(self) -> list[tuple[str, dict[str, str], bytes]]:
+        """The same with the address; empty for the one that is registered for all."""
+        return [(post["url"], post["headers"], base64.b64decode(post["body"])) for post in self.ask("callbacks")]
 
     def ask(self, what: str, **body: Any) -> Any:
         """One of the stand-in's own controls."""

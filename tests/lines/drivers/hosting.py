@@ -62,7 +62,7 @@ class Hosted:
         self.faults: Json = {}
         self.calls: list[Call] = []
         self.phones: dict[str, list[Json]] = {}
-        self.outbox: list[tuple[dict[str, str], bytes]] = []
+        self.outbox: list[tuple[str, dict[str, str], bytes]] = []
 
     def answer(self, call: Call) -> Answer:
         """A provider's answer; each stand-in has its own."""
@@ -102,11 +102,11 @@ class Hosted:
         """A text arrives on a phone."""
         self.phones.setdefault(human, []).append(bubble)
 
-    def post(self, event: Any) -> None:
-        """Put a callback into the outbox, unless it is lost."""
+    def post(self, event: Any, *, url: str = "") -> None:
+        """Put a callback into the outbox, unless it is lost: signed, or bare to a `url` of its own."""
         if not self._strikes("drops"):
             body = json.dumps(event, ensure_ascii=False).encode()
-            self.outbox.append((self.sign(body), body))
+            self.outbox.append((url, {} if url else self.sign(body), body))
 
     def _strikes(self, fault: str) -> bool:
         left = self.faults.get(fault, 0)
@@ -134,7 +134,7 @@ class Hosted:
         posts, self.outbox = self.outbox * (1 + self.faults.get("repeats", 0)), []
         if "reorder" in self.faults:
             random.Random(self.faults["reorder"]).shuffle(posts)
-        return [{"headers": headers, "body": base64.b64encode(body).decode()} for headers, body in posts]
+        return [{"url": url, "headers": head, "body": base64.b64encode(body).decode()} for url, head, body in posts]
 
 
 def serve(standin: Hosted) -> None:

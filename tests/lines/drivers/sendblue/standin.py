@@ -19,6 +19,7 @@ class Sendblue(Hosted):
         self.messages: dict[str, Json] = {}
         self.webhooks: dict[str, list[Json]] = {}
         self.services: dict[str, str] = {}
+        self.status_urls: dict[str, str] = {}
         self.opted_out: set[str] = set()
         self.reactions: list[Json] = []
         self.lines = {line: {"status": "ONLINE", "hourly": 15, "daily": 50} for line in LINES}
@@ -103,6 +104,8 @@ class Sendblue(Hosted):
             self.lines[line]["hourly"] -= 1
             self.lines[line]["daily"] -= 1
         message = self._keep(line, human, asked, service=self._service(human))
+        # Where its states are told, without the secret.
+        self.status_urls[message["message_handle"]] = asked.get("status_callback", "")
         accepted = {**message, "status": "QUEUED"}
         self._deliver(message)
         return self.taken(Answer(accepted, 202))
@@ -153,7 +156,7 @@ class Sendblue(Hosted):
     def _move(self, handle: str, **fields: Any) -> None:
         message = self.messages[handle]
         message.update(fields, date_updated=self._at())
-        self.post(message)
+        self.post(message, url=self.status_urls.get(handle, ""))
 
     def _hear(self, line: str, human: str, **asked: Any) -> str:
         message = self._keep(line, human, asked, service=self._service(human), inbound=True)
