@@ -284,7 +284,8 @@ class ShadowVerdict(models.Model):
     message_id = models.UUIDField(null=True)
     allowed = models.BooleanField(help_text="As it was decided.")
     would_allow = models.BooleanField(help_text="As the draft decides.")
-    at = models.DateTimeField()
+    at = models.DateTimeField(help_text="When it was decided.")
+    judged_at = models.DateTimeField(default=timezone.now, help_text="When the second verdict was given.")
 
     objects = UntoldQuerySet.as_manager()
 

@@ -7,6 +7,7 @@ of a shadow stands where messages are received or sent: it costs them nothing an
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Count, F, Max, Min, Q, QuerySet
@@ -21,6 +22,7 @@ from contactrules.rehearsal import put_in_force
 from contactrules.rules import lock_reach, require_unchanged
 from core.actor import Actor, Role
 from core.errors import Conflict, Invalid
+from events.feed import publish_topics
 from events.record import record
 
 LONGEST = timedelta(days=90)
@@ -112,6 +114,8 @@ def judge_new(shadow: Shadow) -> int:
             for decision in batch
         ]
         ShadowVerdict.objects.bulk_create(verdicts, ignore_conflicts=True)
+        if any(verdict.differs for verdict in verdicts):
+            _tell_pages(shadow)
         new += len(verdicts)
     shadow.judged_to = end
     shadow.save(update_fields=["judged_to"])
@@ -185,6 +189,19 @@ def differing(actor: Actor, shadow: Shadow) -> QuerySet[ShadowVerdict]:
     return verdicts.exclude(allowed=F("would_allow"))
 
 
+def differing_about(actor: Actor, identity_id: UUID, human: str) -> QuerySet[ShadowVerdict]:
+    """The verdicts on one human that were not the real ones, of every shadow there was on an identity."""
+    shadows = list(
+        Shadow.objects.visible_to(actor).filter(identity_id=identity_id).values_list("id", "organization_id")
+    )
+    verdicts = ShadowVerdict.objects.visible_to(actor).filter(
+        organization_id__in={organization_id for _, organization_id in shadows},
+        shadow_id__in=[shadow_id for shadow_id, _ in shadows],
+        human=human,
+    )
+    return verdicts.exclude(allowed=F("would_allow"))
+
+
 def people(actor: Actor, shadow: Shadow, *, most: int = 500) -> list[Difference]:
     """Who would be treated otherwise, most often first."""
     found = (
@@ -246,6 +263,11 @@ def _unjudged(shadow: Shadow, begin: datetime, end: datetime) -> QuerySet[Decisi
         .exclude(id__in=judged.filter(at__gte=begin))
         .order_by("at", "id")
     )
+
+
+def _tell_pages(shadow: Shadow) -> None:
+    """Its own page and the threads of its identity; a verdict every few seconds is no event."""
+    publish_topics(shadow.organization_id, [f"shadow:{shadow.id}", f"shadowed:{shadow.identity_id}"])
 
 
 def _end(actor: Actor, shadow: Shadow, state: str, *, reason: str) -> Shadow:

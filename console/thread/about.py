@@ -19,6 +19,7 @@ from imessage.models import Connection, Conversation, Direction, Message
 from imessage.sending import CAP, used_of_cap
 from lines.models import Line
 from webhooks.catalog import TOLD_AS
+from webhooks.history import set_back
 from webhooks.models import Delivery
 
 # A cap that is nearly used up is worth a mark.
@@ -93,7 +94,7 @@ def about(reading: Reading) -> dict[str, Any]:
         "verdict": given,
         "budget": Budget(used_of_cap(thread.identity, at=reading.at)),
         "lines": _lines(actor, thread, reading.at) if actor.role is Role.OPERATOR else [],
-        "deliveries": _deliveries(actor, thread) if reading.at is None else [],
+        "deliveries": _deliveries(actor, thread, reading.at),
         "may_change_rules": may_change,
         "would": consequence(actor, thread) if may_change and not rules else None,
         "is_operator": actor.role is Role.OPERATOR,
@@ -138,11 +139,17 @@ def _lines(actor: Actor, thread: Conversation, at: datetime | None) -> Sequence[
     return [LineUse(use.line, use.since, is_now=n == 0) for n, use in enumerate(reversed(uses))]
 
 
-def _deliveries(actor: Actor, thread: Conversation) -> list[Told]:
-    """The newest webhook deliveries about this thread, found by the ids of its events."""
+def _deliveries(actor: Actor, thread: Conversation, at: datetime | None) -> list[Told]:
+    """The newest webhook deliveries about this thread, found by the ids of its events; now or as they stood then."""
     told = Event.objects.visible_to(actor).filter(conversation_id=thread.id, type__in=list(TOLD_AS))
+    rows = Delivery.objects.visible_to(actor).filter(subscription__identity_id=thread.identity_id)
+    if at is not None:
+        told, rows = told.filter(at__lte=at), rows.filter(created_at__lte=at)
     ids = list(told.order_by("-number").values_list("id", flat=True)[:_DELIVERIES])
     if not ids:
         return []
-    rows = Delivery.objects.visible_to(actor).filter(subscription__identity_id=thread.identity_id, event_id__in=ids)
-    return [Told(row) for row in rows.select_related("subscription").order_by("-created_at", "-id")[:_DELIVERIES]]
+    newest = rows.filter(event_id__in=ids).select_related("subscription").order_by("-created_at", "-id")
+    found = list(newest[:_DELIVERIES])
+    if at is not None:
+        set_back(found, at)
+    return [Told(row) for row in found]

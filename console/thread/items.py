@@ -28,7 +28,7 @@ class Unseen:
 
 @dataclass(frozen=True, slots=True)
 class SystemLine:
-    """Something that happened to the thread and is no message."""
+    """Something that happened to the thread and is no message; `about` is the message it tells of."""
 
     key: str
     text: str
@@ -36,7 +36,12 @@ class SystemLine:
     icon: str = "link"
     detail: str = ""
     link: str = ""
+    about: UUID | None = None
     kind: str = "system"
+
+    def precedes(self, message: Message) -> bool:
+        """Whether it was there before a message; what tells of one follows it."""
+        return self.at < message.created_at or (self.at == message.created_at and self.about != message.pk)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +130,7 @@ def bubble(message: Message, rules: dict[UUID, ContactRule], *, hides_held: bool
 def _in_order(messages: list[Message], lines: list[SystemLine]) -> Iterator[SystemLine | Message]:
     waiting = deque(lines)
     for message in messages:
-        while waiting and waiting[0].at <= message.created_at:
+        while waiting and waiting[0].precedes(message):
             yield waiting.popleft()
         yield message
     yield from waiting

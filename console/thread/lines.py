@@ -1,4 +1,5 @@
-"""The system's own lines in a thread: connections, changes of rules that touch it, webhooks that went wrong."""
+"""The system's own lines in a thread: connections, changes of rules that touch it, what a shadow would have decided,
+webhooks that went wrong."""
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -7,9 +8,11 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from django.db.models import Q
+from django.urls import reverse
 
 from console.thread.items import SystemLine
-from contactrules.models import RuleRevision
+from contactrules.models import Decision, RuleRevision, ShadowVerdict
+from contactrules.shadow import differing_about
 from core.actor import Actor, Role
 from core.phones import pretty
 from events.models import Event
@@ -27,14 +30,23 @@ _RELEASED = {
 }
 
 
-def lines_of(actor: Actor, thread: Conversation, *, begins: datetime | None, ends: datetime | None) -> list[SystemLine]:
-    """Every line between two moments, oldest first; without an end up to now."""
+def lines_of(
+    actor: Actor,
+    thread: Conversation,
+    *,
+    begins: datetime | None,
+    ends: datetime | None,
+    known_at: datetime | None = None,
+) -> list[SystemLine]:
+    """Every line between two moments, oldest first; without an end up to now. Of what is found out after the fact
+    only what was known at a moment, if one is given."""
     lines = [
         line
         for line in _connections(actor, thread, ends)
         if (begins is None or line.at >= begins) and (ends is None or line.at <= ends)
     ]
     lines += _revisions(actor, thread, begins, ends)
+    lines += _shadowed(actor, thread, _between("at", begins, ends) & _between("judged_at", None, known_at))
     lines += _webhooks(actor, thread, begins, ends)
     return sorted(lines, key=lambda line: line.at)
 
@@ -108,6 +120,29 @@ def _modes(after: dict[str, Any]) -> str:
 
 def _side(after: dict[str, Any]) -> str:
     return {"inbound": ", for what comes in", "outbound": ", for what goes out"}.get(str(after.get("direction")), "")
+
+
+def _shadowed(actor: Actor, thread: Conversation, span: Q) -> Iterable[SystemLine]:
+    """Each verdict that a shadow's draft gave otherwise, beside what it is about; known once it was given."""
+    verdicts = differing_about(actor, thread.identity_id, thread.human).filter(span)
+    # Reading and typing are no lines here, so what would have become of them is none either.
+    for given in verdicts.exclude(subject=Decision.Subject.RECEIPT).order_by("-at", "-id")[:MOST]:
+        yield SystemLine(
+            key=f"v{given.id}",
+            text=_would(given),
+            at=given.at,
+            icon="eye",
+            link=reverse("console:shadow", args=[given.shadow_id]),
+            about=given.message_id,
+        )
+
+
+def _would(given: ShadowVerdict) -> str:
+    if given.direction == Decision.Direction.OUTBOUND:
+        return "The shadow would have let this go out" if given.would_allow else "The shadow would have refused this"
+    what = {"connect": "this connect", "tapback": "this tapback"}.get(given.subject, "this text")
+    done = f"let {what} through" if given.would_allow else f"held {what} back"
+    return f"The shadow would have {done}"
 
 
 def _webhooks(

@@ -65,8 +65,9 @@ def open_window(reading: Reading, *, first: int, unseen_after: int | None = None
     messages = _fetched(reading, _messages(reading).filter(position__gte=first)[:most])
     whole = len(messages) < most or messages[-1].position >= reading.thread.next_position - 1
     begins = messages[0].created_at if messages and first > 1 else None
-    ends = reading.at if whole else messages[-1].created_at
-    lines = lines_of(reading.actor, reading.thread, begins=begins, ends=ends)
+    # What happened before the next stretch begins stands in this one.
+    ends = reading.at if whole else _begin_after(reading, messages[-1])
+    lines = lines_of(reading.actor, reading.thread, begins=begins, ends=ends, known_at=reading.at)
     rules = _rules(reading, messages)
     return Window(
         items=list(
@@ -85,6 +86,11 @@ def open_window(reading: Reading, *, first: int, unseen_after: int | None = None
         is_whole=whole,
         is_live=whole and reading.at is None,
     )
+
+
+def _begin_after(reading: Reading, message: Message) -> datetime | None:
+    following = _messages(reading).filter(position__gt=message.position)
+    return following.values_list("created_at", flat=True).first() or reading.at
 
 
 def newest_window(reading: Reading, *, first: int, unseen_after: int | None = None) -> Window:

@@ -8,8 +8,9 @@ from typing import Any
 
 from django.utils import timezone
 
-from contactrules import rules
-from contactrules.models import ContactRule
+from contactrules import rules, shadow
+from contactrules.models import ContactRule, Shadow
+from contactrules.reach import Draft
 from core.errors import DomainError
 from imessage import connecting, receipts, releasing, tapbacks
 from imessage.models import Connection, Conversation, Message, Release, Tapback
@@ -43,6 +44,7 @@ class Life:
     def step(self) -> None:
         deeds: list[Callable[[], Any]] = [self.text, self.text, self.send, self.send, self.status, self.status]
         deeds += [self.tapback, self.agent_tapback, self.rule, self.mode, self.connect, self.read, self.let_through]
+        deeds += [self.shadow]
         self.second += 1
         self.conversation = Conversation.objects.select_related("identity", "connection__line").get(
             pk=self.conversation.pk
@@ -99,6 +101,14 @@ class Life:
         if self.chance.random() < 0.4:
             mode = self.chance.choice(["whitelist", "blacklist"])
             rules.set_filter_mode(self.admin, self.identity, mode=mode)
+
+    def shadow(self) -> None:
+        running = Shadow.objects.filter(state="running").select_related("identity").first()
+        if running is None:
+            draft, lasting = Draft.of_mode("whitelist"), timedelta(days=7)
+            shadow.start_shadow(self.admin, self.identity, draft=draft, lasting=lasting)
+        else:
+            shadow.judge_new(running)
 
     def connect(self) -> None:
         connection = Connection.objects.filter(status="active").first()

@@ -1,7 +1,7 @@
 """Time travel: at the time of any event a thread is shown as its live page showed it then."""
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from difflib import unified_diff
 from typing import Any
 
@@ -9,13 +9,21 @@ import pytest
 from django.http import HttpResponse
 from django.template.loader import render_to_string
 from django.test import Client
+from django.utils import timezone
 
+from accounts.models import Identity
 from console.thread.moment import in_address
+from contactrules import shadow
+from contactrules.models import ShadowVerdict
+from contactrules.reach import Draft
 from events.models import Event
 from imessage.models import Conversation
 from lines.models import Line
+from tests import make
 from tests.console.lives import Life
+from tests.console.test_thread import happen
 from tests.providers.scripted import text_in
+from webhooks.models import Attempt, Delivery, Subscription
 
 
 def shown(page: HttpResponse) -> dict[str, Any]:
@@ -33,6 +41,7 @@ def shown(page: HttpResponse) -> dict[str, Any]:
         "rules": [(rule.id, rule.action, rule.status, rule.direction) for rule in told["rules"]],
         "lines": [(use.line.address, use.since) for use in told["lines"]],
         "sent": told["budget"].used,
+        "told": [(told.delivery.id, told.delivery.state) for told in told["deliveries"]],
     }
 
 
@@ -93,3 +102,64 @@ def test_before_anything_was_said_nothing_is_shown(as_alice: Client, conversatio
     text_in(line)
     page = as_alice.get(f"/console/threads/{conversation.id}/", {"at": "2020-01-01"})
     assert b"Nothing had been said yet" in page.content
+
+
+def test_what_a_shadow_decided_otherwise_is_a_line_once_it_was_judged(
+    as_alice: Client, conversation: Conversation, identity: Identity, line: Line
+) -> None:
+    running = shadow.start_shadow(
+        make.operator(), identity, draft=Draft.of_mode("whitelist"), lasting=timedelta(days=7)
+    )
+    text_in(line, "one")
+    address, line_of_it = f"/console/threads/{conversation.id}/", "The shadow would have held this text back"
+    assert line_of_it not in as_alice.get(address).content.decode()
+    shadow.judge_new(running)
+    text_in(line, "two")
+    page = as_alice.get(address).content.decode()
+    places = [page.rindex(words) for words in ("one</p>", line_of_it, "two</p>")]
+    assert places == sorted(places)
+    assert f'href="/console/shadows/{running.id}/"' in page
+    assert f"shadowed:{identity.id}" in page
+    judged_at = ShadowVerdict.objects.get().judged_at
+    for moment, is_known in ((judged_at, True), (judged_at - timedelta(microseconds=1), False)):
+        page = as_alice.get(address, {"at": in_address(moment)}).content.decode()
+        assert (line_of_it in page) == is_known
+
+
+def test_the_deliveries_stand_in_the_panel_as_they_were(as_alice: Client, conversation: Conversation) -> None:
+    event = happen(make.make_message(conversation), "message.received")
+    begun = timezone.now()
+    of_all = {"organization_id": conversation.organization_id, "identity_id": conversation.identity_id}
+    subscription = Subscription.objects.create(**of_all, url="https://hooks.example.com/x", event_types=[event.type])
+    delivery = Delivery.objects.create(
+        **of_all,
+        subscription=subscription,
+        event_id=event.id,
+        event_type=event.type,
+        conversation_id=conversation.id,
+        body="{}",
+        state="delivered",
+        created_at=begun,
+        settled_at=begun + timedelta(seconds=30),
+    )
+    for second, number, status, is_replay in ((1, 1, 500, False), (10, 2, 410, False), (28, 3, 200, True)):
+        Attempt.objects.create(
+            **of_all,
+            subscription=subscription,
+            delivery=delivery,
+            number=number,
+            url=subscription.url,
+            request_headers={},
+            response_status=status,
+            duration_ms=1000,
+            is_replay=is_replay,
+            at=begun + timedelta(seconds=second),
+        )
+    told = {0: "pending", 5: "pending", 10: "pending", 12: "failed", 28: "failed", 29: "delivered", 40: "delivered"}
+    for second, state in told.items():
+        page = as_alice.get(
+            f"/console/threads/{conversation.id}/", {"at": in_address(begun + timedelta(seconds=second))}
+        )
+        assert [one.delivery.state for one in page.context["deliveries"]] == [state], second
+    before = as_alice.get(f"/console/threads/{conversation.id}/", {"at": in_address(begun - timedelta(microseconds=1))})
+    assert before.context["deliveries"] == []

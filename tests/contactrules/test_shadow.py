@@ -133,3 +133,16 @@ def test_only_admins_of_the_organization_have_shadows(identity: Identity) -> Non
     start(identity)
     assert not Shadow.objects.visible_to(make.agent_of(identity)).exists()
     assert not Shadow.objects.visible_to(make.admin_of(make.make_organization())).exists()
+
+
+def test_open_pages_hear_of_a_verdict_that_differs(identity: Identity, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[list[str]] = []
+    monkeypatch.setattr(shadow, "publish_topics", lambda organization_id, topics: told.append(topics))
+    running = start(identity)
+    make.make_rule(identity, make.OTHER_HUMAN, action="allow")
+    decide(identity, make.OTHER_HUMAN)
+    shadow.judge_new(running)
+    assert told == []
+    decide(identity, make.HUMAN)
+    shadow.judge_new(running)
+    assert told == [[f"shadow:{running.id}", f"shadowed:{identity.id}"]]
