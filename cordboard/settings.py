@@ -57,6 +57,25 @@ WORKER_CONCURRENCY = env.int("CORDBOARD_WORKER_CONCURRENCY", default=16)
 # Dedicated lines that one organization may claim.
 DEDICATED_LINES_PER_ORGANIZATION = env.int("CORDBOARD_DEDICATED_LINES_PER_ORGANIZATION", default=5)
 
+# Seconds without a cause before a line that was worse is called healthy again.
+LINE_CALM_SECONDS = env.float("CORDBOARD_LINE_CALM_SECONDS", default=300)
+
+# Who is told of alerts about lines, besides the console.
+ALERT_EMAILS = env.list("CORDBOARD_ALERT_EMAILS", default=[])
+ALERT_WEBHOOK_URL = env.str("CORDBOARD_ALERT_WEBHOOK_URL", default="")
+ALERT_WEBHOOK_SECRET = env.str("CORDBOARD_ALERT_WEBHOOK_SECRET", default="")
+if ALERT_WEBHOOK_URL and not ALERT_WEBHOOK_SECRET.startswith("whsec_"):
+    raise ImproperlyConfigured(
+        "CORDBOARD_ALERT_WEBHOOK_SECRET must be set with CORDBOARD_ALERT_WEBHOOK_URL, and begin with whsec_."
+    )
+_mail = env.email_url("CORDBOARD_EMAIL_URL", default="consolemail://")
+EMAIL_BACKEND = _mail["EMAIL_BACKEND"]
+EMAIL_HOST, EMAIL_PORT = _mail["EMAIL_HOST"] or "localhost", _mail["EMAIL_PORT"] or 25
+EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = _mail["EMAIL_HOST_USER"] or "", _mail["EMAIL_HOST_PASSWORD"] or ""
+EMAIL_USE_TLS, EMAIL_USE_SSL = _mail.get("EMAIL_USE_TLS", False), _mail.get("EMAIL_USE_SSL", False)
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = env.str("CORDBOARD_EMAIL_FROM", default="cordboard@localhost")
+
 # Whether POST /api/v1/signing-keys with an admin key makes a key for the whole organization, as clients of June 2026
 # expect, or answers 409 and names the route of an identity, as later ones do (contract/inkbox.md section 20, row 2).
 ORGANIZATION_SIGNING_KEYS = env.bool("CORDBOARD_ORGANIZATION_SIGNING_KEYS", default=True)

@@ -20,11 +20,15 @@ from imessage.errors import NoRouter
 from imessage.models import Connection, Conversation, Direction, Message, Part, RouterMessage, Service
 from imessage.sending import append, lock_conversation
 from imessage.telling import tell
+from lines import health
 from lines.dispatching import settle
+from lines.health import reports
 from lines.models import Callback, Dispatch, Line
 from lines.pool import live_route
 from lines.providers import driver_of, opened
 from lines.providers.base import (
+    AliasLost,
+    LineReported,
     Outcome,
     ReadReported,
     Report,
@@ -96,18 +100,18 @@ def apply_callback(callback_id: int) -> Callback.State | None:
         callback.state, callback.detail = _apply(callback)
         callback.attempts += 1
         callback.applied_at = timezone.now()
-        callback.save(update_fields=["state", "detail", "attempts", "applied_at"])
+        callback.save(update_fields=["state", "detail", "attempts", "applied_at", *reports.COLUMNS])
     return Callback.State(callback.state)
 
 
 def _apply(callback: Callback) -> tuple[Callback.State, str]:
     try:
-        reports = driver_of(callback.account).parse(opened(callback.account), body=bytes(callback.body))
+        told = driver_of(callback.account).parse(opened(callback.account), body=bytes(callback.body))
     except (ValueError, KeyError, TypeError, AttributeError) as unreadable:
         return Callback.State.UNRECOGNISED, f"{type(unreadable).__name__}: {cleaned(str(unreadable))}"[:500]
     try:
         with transaction.atomic():
-            for report in reports:
+            for report in told:
                 _apply_report(callback, report)
     except NotHereYet as missing:
         overdue = timezone.now() - callback.received_at > WAITS_FOR
@@ -119,7 +123,7 @@ def _apply(callback: Callback) -> tuple[Callback.State, str]:
     except (DataError, ValueError) as unstorable:
         # Longer or stranger than our columns: trying again would never help.
         return Callback.State.UNRECOGNISED, f"{type(unstorable).__name__}: {cleaned(str(unstorable))}"[:500]
-    if any(isinstance(report, Unrecognised) for report in reports):
+    if any(isinstance(report, Unrecognised) for report in told):
         return Callback.State.UNRECOGNISED, ""
     return Callback.State.APPLIED, ""
 
@@ -130,6 +134,7 @@ def _apply_report(callback: Callback, report: Report) -> None:
     line = _line(callback, report)
     if line is None:
         raise Unrouted(f"No line of this account has the address {report.line[:50]!r}.")
+    reports.note_report(callback, line, report)
     match report:
         case TextArrived():
             _receive_text(line, report, callback)
@@ -143,6 +148,16 @@ def _apply_report(callback: Callback, report: Report) -> None:
             _receive_read(line, report)
         case TypingChanged():
             _receive_typing(line, report)
+        case LineReported():
+            health.hear_verdict(line, seen=report.seen, reason=report.reason)
+        case AliasLost():
+            _lose_alias(line, report)
+
+
+def _lose_alias(line: Line, report: AliasLost) -> None:
+    """Without its own address a line's texts would leave from another, into a new thread on every phone."""
+    if report.address.lower() == line.address.lower():
+        health.hear_verdict(line, seen=Line.Seen.FLAGGED, reason="wrong_sender")
 
 
 def _line(callback: Callback, report: Report) -> Line | None:
@@ -271,6 +286,7 @@ def _quoted(line: Line, human: str, text: str) -> Message | None:
 def _receive_status(line: Line, report: StatusChanged, *, order_key: str) -> None:
     """Settle the call it speaks of, then move the message on; in whatever order reports come."""
     dispatch = _dispatch(line, report.handle, order_key)
+    reports.note_status(dispatch, report)
     receipt = SendReceipt(outcome=Outcome.ACCEPTED, handle=report.handle, state=report.state)
     if dispatch.kind == Dispatch.Kind.ROUTER:
         settle(dispatch, receipt)
@@ -296,6 +312,7 @@ def _receive_status(line: Line, report: StatusChanged, *, order_key: str) -> Non
 
 
 def _receive_read(line: Line, report: ReadReported) -> None:
+    reports.note_read(line, report.handle, at=report.at)
     if RouterMessage.objects.filter(line=line, provider_handle=report.handle).exists():
         return
     receipts.apply_read_report(_human(report.human), _message_by_handle(line, report.handle), at=report.at)

@@ -5,9 +5,25 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from accounts.admin import operator_of
-from core.admin import BigTableAdmin, ReadOnlyAdmin
+from core.admin import BigTableAdmin, ReadOnlyAdmin, ReadOnlyInline
 from lines import health
-from lines.models import Callback, Dispatch, Line, LineEvent, ProviderAccount, Route
+from lines.models import (
+    AccountHealth,
+    Alert,
+    AlertNotice,
+    Callback,
+    Dispatch,
+    Incident,
+    IncidentHuman,
+    Line,
+    LineEvent,
+    LineHealth,
+    LineHour,
+    LineNote,
+    LineReading,
+    ProviderAccount,
+    Route,
+)
 
 _SHOWN_OF_A_BODY = 20_000
 
@@ -115,3 +131,93 @@ class LineEventAdmin(ReadOnlyAdmin):
     id_fields = ("line_id",)
     date_hierarchy = "at"
     ordering = ("-id",)
+
+
+@admin.register(LineHealth)
+class LineHealthAdmin(ReadOnlyAdmin):
+    list_display = ("line", "measured_at", "failed_probes", "troubled_at", "queue_depth", "muted_until")
+    list_select_related = ("line",)
+    search_fields = ("line__address",)
+    id_fields = ("line_id",)
+    ordering = ("line__address",)
+
+
+@admin.register(AccountHealth)
+class AccountHealthAdmin(ReadOnlyAdmin):
+    list_display = ("account", "refusals")
+    list_select_related = ("account",)
+    search_fields = ("account__name",)
+    id_fields = ("account_id",)
+    ordering = ("account__name",)
+
+
+@admin.register(LineReading)
+class LineReadingAdmin(BigTableAdmin):
+    list_display = ("at", "line", "state", "reasons", "reachable", "authenticated", "provider_state", "clock_offset")
+    list_filter = ("state",)
+    list_select_related = ("line",)
+    id_fields = ("line_id",)
+
+
+@admin.register(LineHour)
+class LineHourAdmin(BigTableAdmin):
+    list_display = ("hour", "line", "outbound", "accepted", "failed", "delivered", "downgraded", "inbound", "late")
+    list_select_related = ("line",)
+    id_fields = ("line_id",)
+
+
+class IncidentHumanInline(ReadOnlyInline):
+    model = IncidentHuman
+    fields = ("human", "how", "texts", "first_at")
+
+
+@admin.register(Incident)
+class IncidentAdmin(ReadOnlyAdmin):
+    list_display = ("line", "cause", "worst", "opened_at", "closed_at", "touched")
+    list_filter = ("worst", ("closed_at", admin.EmptyFieldListFilter))
+    list_select_related = ("line",)
+    search_fields = ("line__address", "cause")
+    id_fields = ("id", "line_id")
+    ordering = ("-opened_at",)
+    inlines = (IncidentHumanInline,)
+
+
+@admin.register(IncidentHuman)
+class IncidentHumanAdmin(BigTableAdmin):
+    list_display = ("human", "incident", "how", "texts", "first_at")
+    list_filter = ("how",)
+    list_select_related = ("incident",)
+    id_fields = ("incident_id",)
+
+
+@admin.register(LineNote)
+class LineNoteAdmin(ReadOnlyAdmin):
+    list_display = ("at", "line", "text", "actor")
+    list_select_related = ("line",)
+    search_fields = ("line__address", "text")
+    id_fields = ("line_id", "incident_id")
+    ordering = ("-id",)
+
+
+class AlertNoticeInline(ReadOnlyInline):
+    model = AlertNotice
+    fields = ("channel", "is_closing", "state", "attempts", "problem", "at")
+
+
+@admin.register(Alert)
+class AlertAdmin(ReadOnlyAdmin):
+    list_display = ("words", "cause", "line", "account", "opened_at", "closed_at", "acknowledged_at", "muted_until")
+    list_filter = ("cause", ("closed_at", admin.EmptyFieldListFilter))
+    list_select_related = ("line", "account")
+    search_fields = ("words",)
+    id_fields = ("id", "line_id", "account_id")
+    ordering = ("-opened_at",)
+    inlines = (AlertNoticeInline,)
+
+
+@admin.register(AlertNotice)
+class AlertNoticeAdmin(BigTableAdmin):
+    list_display = ("at", "alert", "channel", "is_closing", "state", "attempts", "problem")
+    list_filter = ("channel", "state")
+    list_select_related = ("alert",)
+    id_fields = ("alert_id",)

@@ -1,31 +1,54 @@
-"""Jobs of lines: looking at them, and reading back what callbacks may have lost."""
+"""Jobs of lines: looking at them, measuring them, and reading back what callbacks may have lost."""
 
 import logging
+from uuid import UUID
 
-from django.db.models import Q
+from django.db import transaction
+from django.db.models import Q, QuerySet
 from procrastinate.contrib.django import app
 
-from lines import health, polling
+from core.wake import wake
+from lines import polling
+from lines.health import incidents, measuring, seeing
 from lines.models import Line, ProviderAccount
 
 logger = logging.getLogger(__name__)
 
 
 @app.periodic(cron="* * * * *")
-@app.task(name="lines.probe_all", queueing_lock="lines.probe_all")
-def probe_all(timestamp: int) -> None:
-    """Look at every line that is not retired."""
-    for line in Line.objects.exclude(wanted=Line.Wanted.RETIRED).select_related("account"):
-        health.probe(line)
+@app.task(name="lines.measure", queueing_lock="lines.measure")
+def measure(timestamp: int) -> None:
+    """Measure every line from what flowed, then have each account's lines looked at."""
+    measuring.measure()
+    incidents.note_touched()
+    _probe_accounts(Line.objects.exclude(wanted=Line.Wanted.RETIRED), of="all")
 
 
 @app.periodic(cron="* * * * * */5")
 @app.task(name="lines.probe_troubled", queueing_lock="lines.probe_troubled")
 def probe_troubled(timestamp: int) -> None:
-    """Look again soon at lines that were down or unknown: their queues wait for the answer."""
-    troubled = Q(seen=Line.Seen.DOWN) | Q(seen=Line.Seen.UNKNOWN)
-    for line in Line.objects.filter(troubled).exclude(wanted=Line.Wanted.RETIRED).select_related("account"):
-        health.probe(line)
+    """Look again soon at lines that were down or unknown, for their queues wait, and at those that recover."""
+    _probe_accounts(Line.objects.filter(_TROUBLED).exclude(wanted=Line.Wanted.RETIRED), of="troubled")
+
+
+_TROUBLED = Q(seen__in=[Line.Seen.DOWN, Line.Seen.UNKNOWN]) | Q(seen_reasons=["recovering"])
+
+
+@app.task(name="lines.probe_account")
+def probe_account(account_id: str, of: str) -> None:
+    """Look at the lines of one account, one after the other: `all`, or those that are `troubled`.
+
+    Once two in a row gave no answer, the provider has none for the others either; nobody waits for each of them.
+    """
+    lines = (
+        Line.objects.filter(account_id=UUID(account_id)).exclude(wanted=Line.Wanted.RETIRED).select_related("account")
+    )
+    missed = 0
+    for line in lines.filter(_TROUBLED) if of == "troubled" else lines:
+        if missed >= 2:
+            seeing.miss(line)
+        else:
+            missed = missed + 1 if seeing.probe(line).health.failed_probes else 0
 
 
 @app.periodic(cron="* * * * * */15")
@@ -34,3 +57,12 @@ def poll_all(timestamp: int) -> None:
     """Read back what each provider says happened; callbacks get lost."""
     for account in ProviderAccount.objects.all():
         polling.poll(account)
+
+
+def _probe_accounts(lines: QuerySet[Line], *, of: str) -> None:
+    """A job per account: a provider that hangs must not keep others from being looked at."""
+    accounts = sorted(set(lines.values_list("account_id", flat=True)))
+    with transaction.atomic():
+        for account_id in accounts:
+            name = f"probe:{account_id}"
+            wake("lines.probe_account", lock=name, once=f"{name}/{of}", account_id=str(account_id), of=of)

@@ -45,7 +45,8 @@ class Installation:
         self.log = self.home / "run.log"
         self.port = free_port()
         self.base_url = f"http://127.0.0.1:{self.port}"
-        self._env = _clean_environment() | dict(env or {})
+        # Lines that had trouble are trusted again within seconds, not minutes.
+        self._env = _clean_environment() | {"CORDBOARD_LINE_CALM_SECONDS": "2"} | dict(env or {})
         self._options = [f"--web={web}", f"--workers={workers}", *([] if demo else ["--no-demo"])]
         self._process: subprocess.Popen[bytes] | None = None
 

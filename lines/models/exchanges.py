@@ -28,6 +28,17 @@ class Callback(models.Model):
     body = models.BinaryField()
     order_key = models.CharField(max_length=36, blank=True, help_text="The order that its path named.")
     late = models.BooleanField(default=False, help_text="Found by a poll, not brought by a callback.")
+    # What it came to, for the line's health; without an index: whoever asks reads all of a time.
+    kind = models.CharField(
+        max_length=20,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="Of its first report: text, status...",
+    )
+    line = models.ForeignKey(Line, null=True, blank=True, on_delete=models.SET_NULL, db_index=False, related_name="+")
+    human = models.CharField(max_length=100, blank=True, default="", db_default="")
+    provider_at = models.DateTimeField(null=True, blank=True, help_text="When it happened, as the provider says.")
     state = models.CharField(max_length=15, choices=State, default=State.STORED)
     detail = models.CharField(max_length=500, blank=True)
     attempts = models.PositiveIntegerField(default=0)
@@ -93,6 +104,11 @@ class Dispatch(models.Model):
     next_lookup_at = models.DateTimeField(null=True, blank=True)
     claimed_at = models.DateTimeField(default=timezone.now)
     settled_at = models.DateTimeField(null=True, blank=True)
+    # What was reported of an accepted text later; the line's health is measured by it.
+    delivered_at = models.DateTimeField(null=True, blank=True)
+    failed_at = models.DateTimeField(null=True, blank=True)
+    was_downgraded = models.BooleanField(null=True)
+    answered_at = models.DateTimeField(null=True, blank=True, help_text="Of a first contact: when the human wrote.")
 
     objects = DispatchQuerySet.as_manager()
 
@@ -108,6 +124,7 @@ class Dispatch(models.Model):
         ]
         indexes = [
             models.Index(fields=["line", "handle"], name="dispatch_handle", condition=~Q(handle="")),
+            models.Index(fields=["line", "human"], name="dispatch_first", condition=Q(first_contact=True)),
             models.Index(
                 fields=["claimed_at"], name="dispatch_open", condition=Q(outcome__in=["in_flight", "unknown"])
             ),

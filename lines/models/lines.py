@@ -91,6 +91,11 @@ class Line(models.Model):
         DOWN = "down"  # a probe or a call that says so
         FLAGGED = "flagged"  # the provider's verdict
 
+    class Allowance(models.TextChoices):
+        OPEN = "open"  # new humans may be written to
+        AT_CAP = "at_cap"  # by the provider's word or our count, until it resets
+        SLOWED = "slowed"  # while the line's pace rises after a flag or a long pause
+
     # Texts wait on such a line instead of being sent (contract/lines.md 7.3).
     HOLDING_WANTED = (Wanted.PAUSED, Wanted.RETIRED, Wanted.PROVISIONING)
     HOLDING_SEEN = (Seen.DOWN, Seen.FLAGGED)
@@ -123,6 +128,8 @@ class Line(models.Model):
     seen_reasons = models.JSONField(default=list, blank=True)
     seen_since = models.DateTimeField(default=timezone.now)
     lost_capabilities = models.JSONField(default=list, blank=True, help_text="What the last probe found gone.")
+    allowance = models.CharField(max_length=10, choices=Allowance, default=Allowance.OPEN, db_default="open")
+    allowance_until = models.DateTimeField(null=True, blank=True)
     proof_of_life_at = models.DateTimeField(null=True, blank=True)
     last_given_at = models.DateTimeField(null=True, blank=True, help_text="When a new connection last got it.")
     created_at = models.DateTimeField(default=timezone.now)
@@ -151,10 +158,11 @@ class LineEvent(models.Model):
 
     id = models.BigAutoField(primary_key=True)
     line = models.ForeignKey(Line, on_delete=models.CASCADE, related_name="events")
-    column = models.CharField(max_length=10, choices=[("wanted", "wanted"), ("seen", "seen")])
+    column = models.CharField(max_length=10, choices=[(name, name) for name in ("wanted", "seen", "allowance")])
     before = models.CharField(max_length=15)
     after = models.CharField(max_length=15)
     reason = models.CharField(max_length=300)
+    readings = models.JSONField(default=dict, blank=True, help_text="What was measured then and was not good.")
     actor = models.JSONField()
     at = models.DateTimeField(default=timezone.now)
 

@@ -38,6 +38,7 @@ class Route(models.Model):
     identity = models.ForeignKey(Identity, on_delete=models.PROTECT, related_name="routes")
     held_until = models.DateTimeField(null=True, blank=True, help_text="Null while live; reserved until then.")
     chat = models.CharField(max_length=200, blank=True, help_text="The provider's name of the thread; a hint.")
+    reached_at = models.DateTimeField(null=True, blank=True, help_text="When a text first reached the human over it.")
     created_at = models.DateTimeField(default=timezone.now)
     updated_at = models.DateTimeField(default=timezone.now)
 

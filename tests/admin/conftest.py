@@ -1,7 +1,7 @@
 """A signed-in operator, and at least one row in every table."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -21,7 +21,18 @@ from core import secrets
 from core.ids import uuid7
 from events.record import record
 from imessage.models import DeliveryStep, Release, RouterMessage, TapbackChange
-from lines.models import Callback, Dispatch, LineEvent
+from lines.models import (
+    AccountHealth,
+    Alert,
+    Callback,
+    Dispatch,
+    Incident,
+    Line,
+    LineEvent,
+    LineHealth,
+    LineHour,
+    LineReading,
+)
 from tests import make
 from webhooks.models import Attempt, Delivery, OrderNumber, SigningKey, Subscription
 
@@ -95,6 +106,7 @@ def _fill() -> None:
     RouterMessage.objects.create(line=line, human=make.HUMAN, direction="inbound", text="help", command="help")
     Callback.objects.create(account=line.account, event_key=str(outbound.id), body=b'{"id": "evt", "text": "\xff"}')
     LineEvent.objects.create(line=line, column="seen", before="unknown", after="healthy", reason="answers", actor={})
+    _add_health(line, now)
     IdempotencyKey.objects.create(scope=str(identity.id), operation="send", key="k-1", fingerprint="0" * 64)
     FormerHandle.objects.create(handle=f"{identity.handle}-before", identity=identity)
     account = make.make_account(f"account {organization.id}", sealed_token=SECRET, sealed_callback_secret=SECRET)
@@ -111,8 +123,20 @@ def _fill() -> None:
     )
     # A job a day ahead, so that it stays in the queue.
     app.configure_task(
-        "lines.probe_all", schedule_at=timezone.now() + timedelta(days=1), queueing_lock=str(organization.id)
+        "lines.measure", schedule_at=timezone.now() + timedelta(days=1), queueing_lock=str(organization.id)
     ).defer(timestamp=0)
+
+
+def _add_health(line: Line, now: datetime) -> None:
+    LineHealth.objects.create(line=line)
+    AccountHealth.objects.update_or_create(account=line.account)
+    LineReading.objects.create(line=line, state="healthy")
+    LineHour.objects.create(line=line, hour=now)
+    incident = Incident.objects.create(line=line, cause="offline", worst="down", opened_by={})
+    incident.humans.create(human=make.HUMAN, how="held", first_at=now)
+    incident.notes.create(line=line, text="The Mac was asleep.", actor={})
+    alert = Alert.objects.create(line=line, cause="down", words="A line is down.")
+    alert.notices.create(channel="email")
 
 
 def _add_drafts(identity: Identity) -> None:

@@ -16,7 +16,7 @@ NOON = datetime(2026, 11, 21, 12, 1, tzinfo=UTC).timestamp()
         ("imessage.sweep", 5),
         ("lines.probe_troubled", 5),
         ("lines.poll_all", 15),
-        ("lines.probe_all", 60),
+        ("lines.measure", 60),
         ("cordboard.forget_finished_jobs", 3600),
         ("api.forget_old_idempotency_keys", 3600),
     ],

@@ -48,8 +48,8 @@ def test_only_operators_want_and_only_known_words(line: Line) -> None:
         health.want(make.operator(), line, wanted="asleep")
 
 
-def test_a_provider_that_does_not_answer_is_down(line: Line) -> None:
-    assert health.probe(line).seen == "down"
+def test_a_provider_that_does_not_answer_five_times_is_down(line: Line) -> None:
+    assert [health.probe(line).seen for _ in range(5)] == ["healthy", "healthy", "unknown", "unknown", "down"]
 
 
 def test_two_direct_calls_per_line_and_half_the_threads_in_all(line: Line, settings: object) -> None:
