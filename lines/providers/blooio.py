@@ -92,8 +92,11 @@ class BlooioDriver(Driver):
         reads_in=True,
         lookup=True,
         most_media=10,
+        reads_back=True,
         health="active flag",
     )
+    # A poll looks back some minutes only; a phone that was off answers later.
+    read_back_waits = (60.0, 900.0, 3600.0)
 
     def send(self, account: Account, order: SendOrder) -> SendReceipt:
         if order.service == "imessage" and order.first_contact and self._is_known_as_sms(account, order):
@@ -115,6 +118,12 @@ class BlooioDriver(Driver):
             ):
                 return _found(row)
         return None
+
+    def read_back(self, account: Account, *, line: str, human: str, handle: str) -> list[bytes]:
+        path = f"{_chat(human)}/messages/{quote(handle, safe='')}"
+        row = _call("GET", account, path, timeout=account.deadlines.find_sent)
+        row |= {"message_id": handle, "external_id": human, "internal_id": row.get("internal_id") or line}
+        return [_raw(event) for event in _events(row)]
 
     def tapback(
         self,
@@ -203,7 +212,7 @@ class BlooioDriver(Driver):
         bodies: list[bytes] = []
         for chat in _chats(account, since=since):
             for row in _messages(account, chat, since=since, timeout=account.deadlines.poll):
-                bodies += [json.dumps(event, ensure_ascii=False).encode() for event in _events(row)]
+                bodies += [_raw(event) for event in _events(row)]
                 newest = max(newest, int(row.get("time_sent") or 0))
         return bodies, str(newest)
 
@@ -315,6 +324,8 @@ def _heard(event: dict[str, Any], thread: dict[str, Any]) -> Report:
     thread["human"] = str(event.get("sender") or thread["human"]) if event.get("is_group") else thread["human"]
     files = event.get("attachments") or []
     media = tuple(Media(one["url"] if isinstance(one, dict) else str(one)) for one in files)
+    if not text and not media:
+        return Unrecognised(**thread, raw_type="message without content")
     # Only iMessage has tapbacks of its own; elsewhere a phone writes them out.
     tapback = read_tapback(text) if service != "imessage" and not media and not event.get("is_group") else None
     if tapback:
@@ -540,6 +551,10 @@ def _object(response: httpx.Response) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise ProviderCallFailed(None)
     return body
+
+
+def _raw(event: dict[str, Any]) -> bytes:
+    return json.dumps(event, ensure_ascii=False).encode()
 
 
 def _parsed(body: bytes) -> dict[str, Any]:

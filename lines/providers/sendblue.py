@@ -505,6 +505,9 @@ def _heard(event: dict[str, Any], line: str, human: str) -> list[Report]:
     text, service = str(event.get("content") or ""), _SERVICES.get(str(event.get("service")).lower(), "imessage")
     thread: dict[str, Any] = {"line": line, "human": human, "at": _time(event.get("date_sent"))}
     handle, media = str(event["message_handle"]), (Media(event["media_url"]),) if event.get("media_url") else ()
+    if not text and not media:
+        # A place, a card, a poll: nothing that an agent could be shown.
+        return [Unrecognised(**thread, raw_type=f"message {event.get('message_type')}"[:60])]
     tapback = None if media or event.get("group_id") else read_tapback(text)
     if tapback:
         return [

@@ -243,6 +243,11 @@ class TestBlooio(DriverCases):
             reaction("like", direction="outbound", sender=LINE),
             [TapbackArrived(**THREAD, handle="msg_1", part=0, kind="like", mine=True)],
         ),
+        Recorded(
+            "nothing in it",
+            event("message.received", text=None),
+            [Unrecognised(**THREAD, raw_type="message without content")],
+        ),
         Recorded("poll", event("poll.voted"), [Unrecognised(**THREAD, raw_type="poll.voted")]),
     ]
 
@@ -415,6 +420,19 @@ def test_a_poll_passes_by_chats_where_nothing_happened(anew: Blooio) -> None:
     later = str(int(time.time() * 1000) + 3_600_000)
     assert DRIVER.poll(anew.account, cursor=later) == ([], later)
     assert [call["path"] for call in anew.process.calls("/chats")] == ["/chats"]
+
+
+def test_what_became_of_a_text_is_read_back_as_its_callbacks_would_have_told(anew: Blooio) -> None:
+    anew.process.set_faults(silent=True)
+    handle = DRIVER.send(anew.account, anew.order()).handle
+    anew.process.callbacks()
+    anew.process.ask("status", handle=handle, status="delivered")
+    told = [DRIVER.identify(anew.account, body=body).key for _, body in anew.process.callbacks()]
+    read = DRIVER.read_back(anew.account, line=LINE, human=HUMAN, handle=handle)
+    assert [DRIVER.identify(anew.account, body=body).key for body in read] == told
+    (report,) = DRIVER.parse(anew.account, body=read[0])
+    assert isinstance(report, StatusChanged)
+    assert (report.state, report.line, report.human) == ("delivered", LINE, HUMAN)
 
 
 def test_a_text_that_is_called_sent_and_never_arrives_shows_no_error(anew: Blooio) -> None:

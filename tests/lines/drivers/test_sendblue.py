@@ -193,6 +193,11 @@ class TestSendblue(DriverCases):
             message(reply_to={"message_handle": "SB-0", "part_index": 1}),
             [TextArrived(**THREAD, handle="SB-1", text="hi", reply_to=ReplyTarget("SB-0", 1))],
         ),
+        Recorded(
+            "a place",
+            message(content="", message_type="location"),
+            [Unrecognised(**THREAD, raw_type="message location")],
+        ),
         Recorded("group", message(group_id="g1"), [TextArrived(**THREAD, handle="SB-1", text="hi", group="g1")]),
         Recorded(
             "stop word",
