@@ -6,7 +6,7 @@ is only the nudge. Each round decides under a lock, calls the provider outside a
 
 import logging
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import Protocol
 from uuid import UUID
@@ -21,15 +21,19 @@ from core import gate
 from core.actor import Actor
 from core.wake import Job, wake
 from imessage import receipts
+from imessage.media import upload_of
 from imessage.models import Conversation, Direction, Message, Part, RouterMessage
-from lines import dispatching, health
+from lines import dispatching, health, pacing
+from lines.callbacks import status_url
 from lines.dispatching import ClaimLost, Step
-from lines.models import Dispatch, Line
+from lines.models import RESERVED_FOR, Dispatch, Line, Route
+from lines.pacing import Hold
 from lines.providers.base import (
     ErrorClass,
     Outcome,
     ProviderCallFailed,
     ProviderError,
+    Scope,
     SendOrder,
     SendReceipt,
 )
@@ -40,6 +44,8 @@ _DRAIN = Actor.system("drain")
 
 # States a provider may answer a send with; any other word means that it has the text, no more.
 _TOLD_AT_ONCE = {Message.Status.SENT, Message.Status.DELIVERED, Message.Status.DECLINED, Message.Status.ERROR}
+
+_NOT_ON_ITS_WAY = (Message.Status.QUEUED, Message.Status.DECLINED, Message.Status.ERROR)
 
 # Seconds between attempts at a retryable error, and how long a text may be tried at all (contract/lines.md 2.6).
 _BACKOFF = (5, 30, 120, 600)
@@ -68,6 +74,12 @@ class Queue(Protocol):
     def come_back(self, at: datetime) -> None:
         """Look at the queue again then."""
 
+    def unanswered(self, head: "Head") -> int:
+        """How many texts left since the human last wrote."""
+
+    def note_hold(self, head: "Head", hold: Hold) -> None:
+        """Keep why a text waits longer than a moment, once per reason."""
+
 
 @dataclass(frozen=True, slots=True)
 class Head:
@@ -76,9 +88,12 @@ class Head:
     line: Line
     human: str
     text: str
+    since: datetime
     media: tuple[str, ...] = ()
     effect: str = ""
     identity_id: UUID | None = None
+    chat: str = ""
+    first_contact: bool = False
 
     @property
     def order(self) -> SendOrder:
@@ -89,7 +104,16 @@ class Head:
             text=self.text,
             media=self.media,
             effect=self.effect,
+            chat=self.chat,
+            first_contact=self.first_contact,
+            status_url=status_url(self.line.account, str(self.id)),
+            read_media=upload_of,
         )
+
+
+def chat_of(line: Line, human: str) -> str:
+    """The provider's name of this thread, if it ever told."""
+    return Route.objects.filter(line=line, human=human).values_list("chat", flat=True).first() or ""
 
 
 def wake_queue(conversation_id: UUID, *, at: datetime | None = None) -> None:
@@ -136,6 +160,8 @@ def _go_on(queue: Queue) -> bool:
             if step.step is Step.DONE and step.dispatch:
                 queue.conclude(head, _receipt_of(step.dispatch))
                 return True
+            if step.step is Step.CALL and (held := _paced(queue, head)):
+                return _wait(queue, head, held)
             dispatch = _claim(head, step)
             if dispatch and head.identity_id:
                 enter(head.identity_id)
@@ -148,9 +174,39 @@ def _go_on(queue: Queue) -> bool:
     return _record(queue, head, dispatch, answer)
 
 
+def _paced(queue: Queue, head: Head) -> Hold | None:
+    return pacing.hold(
+        head.line,
+        head.human,
+        now=timezone.now(),
+        first_contact=head.first_contact,
+        unanswered=lambda: queue.unanswered(head),
+    )
+
+
+def _wait(queue: Queue, head: Head, held: Hold) -> bool:
+    """Park the text until the end of its hold; one that would wait longer than texts may is declined now."""
+    patience = pacing.limits_of(head.line).hold_seconds
+    gives_up = head.since + timedelta(seconds=patience) if patience else datetime.max.replace(tzinfo=UTC)
+    if max(held.until or timezone.now(), timezone.now()) >= gives_up:
+        error = ProviderError(ErrorClass.PERMANENT, held.reason, "")
+        queue.conclude(head, SendReceipt(outcome=Outcome.REFUSED, error=error), reason=held.reason)
+        return True
+    queue.note_hold(head, held)
+    queue.come_back(held.until or gives_up)
+    return False
+
+
 def _claim(head: Head, step: dispatching.Next) -> Dispatch | None:
     if step.step is Step.CALL:
-        return dispatching.claim(kind=head.kind, order_id=head.id, line=head.line, human=head.human, text=head.text)
+        return dispatching.claim(
+            kind=head.kind,
+            order_id=head.id,
+            line=head.line,
+            human=head.human,
+            text=head.text,
+            first_contact=head.first_contact,
+        )
     if step.step is Step.REPEAT and step.dispatch:
         return dispatching.take_over(step.dispatch)
     return None
@@ -190,7 +246,7 @@ def _record_receipt(queue: Queue, head: Head, dispatch: Dispatch, receipt: SendR
     if receipt.outcome is Outcome.ACCEPTED:
         queue.conclude(head, receipt)
         return still_ours
-    if receipt.outcome is Outcome.UNKNOWN:
+    if dispatching.is_unknown(receipt):
         queue.come_back(timezone.now() + timedelta(seconds=1))
         _note_unknown(head)
         return False
@@ -213,14 +269,26 @@ def _record_refusal(queue: Queue, head: Head, dispatch: Dispatch, receipt: SendR
     if error and error.error_class is ErrorClass.LINE_DOWN:
         health.see(head.line, seen=Line.Seen.DOWN, reasons=[error.code])
         return False  # the line's return wakes its queues
+    if error and error.error_class is ErrorClass.HELD:
+        return _wait(queue, head, _asked_to_wait(head, error))
     first = Dispatch.objects.filter(order_id=head.id).order_by("attempt").values_list("claimed_at", flat=True)[0]
-    may_wait = error and error.error_class in {ErrorClass.RETRYABLE, ErrorClass.HELD}
+    may_wait = error and error.error_class is ErrorClass.RETRYABLE
     if error and may_wait and timezone.now() - first < _GIVE_UP_AFTER:
         wait = error.retry_after or _BACKOFF[min(dispatch.attempt - 1, len(_BACKOFF) - 1)]
         queue.come_back(timezone.now() + timedelta(seconds=wait))
         return False
     queue.conclude(head, receipt)
     return True
+
+
+def _asked_to_wait(head: Head, error: ProviderError) -> Hold:
+    """The provider's own pace: for this text, or for all that would leave over the line or the account."""
+    if error.until_inbound:
+        return Hold("awaiting_reply", None)
+    until = timezone.now() + timedelta(seconds=error.retry_after or _BACKOFF[1])
+    if error.scope in {Scope.LINE, Scope.ACCOUNT}:
+        pacing.be_patient(head.line, until=until, whole_account=error.scope is Scope.ACCOUNT)
+    return Hold("provider_pace", until)
 
 
 def _note_unknown(head: Head) -> None:
@@ -326,10 +394,29 @@ class ConversationQueue:
             line=message.line,
             human=message.human,
             text=message.text or "",
+            since=message.created_at,
             media=media,
             effect=message.send_style,
             identity_id=message.identity_id,
+            chat=chat_of(message.line, message.human),
+            first_contact=self._is_first_contact(message),
         )
+
+    def unanswered(self, head: Head) -> int:
+        said = Message.objects.filter(conversation_id=self.conversation_id).exclude(pk=head.id)
+        heard = said.filter(direction=Direction.INBOUND).order_by("-position").values_list("position", flat=True)
+        since = said.filter(direction=Direction.OUTBOUND, position__gt=heard.first() or 0, line=head.line)
+        return since.exclude(status__in=_NOT_ON_ITS_WAY).count()
+
+    def note_hold(self, head: Head, hold: Hold) -> None:
+        receipts.note_hold(_DRAIN, Message.objects.get(pk=head.id), reason=hold.reason, until=hold.until)
+
+    def _is_first_contact(self, message: Message) -> bool:
+        """Whether nobody wrote on this line in this thread lately; providers call a human new again after a while."""
+        lately = Message.objects.filter(
+            conversation_id=self.conversation_id, line=message.line, created_at__gt=timezone.now() - RESERVED_FOR
+        )
+        return not lately.exclude(pk=message.pk).exclude(status__in=_NOT_ON_ITS_WAY).exists()
 
 
 class RouterQueue:
@@ -354,7 +441,22 @@ class RouterQueue:
         )
         if answer is None or answer.line.holds_queue:
             return None
-        return Head(kind=Dispatch.Kind.ROUTER, id=answer.id, line=answer.line, human=answer.human, text=answer.text)
+        return Head(
+            kind=Dispatch.Kind.ROUTER,
+            id=answer.id,
+            line=answer.line,
+            human=answer.human,
+            text=answer.text,
+            since=answer.created_at,
+            chat=chat_of(answer.line, answer.human),
+        )
+
+    def unanswered(self, head: Head) -> int:
+        """None: the router only ever answers."""
+        return 0
+
+    def note_hold(self, head: Head, hold: Hold) -> None:
+        """Nobody looks for it."""
 
     def conclude(self, head: Head, receipt: SendReceipt, *, reason: str = "") -> None:
         accepted = receipt.outcome is Outcome.ACCEPTED

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import IO
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from django.conf import settings
@@ -33,7 +34,7 @@ from imessage.models import MediaFile, Message, Part
 from lines import fetching
 from lines.fetching import FetchFailed
 from lines.models import Line
-from lines.providers.base import Media
+from lines.providers.base import ErrorClass, Media, ProviderCallFailed, ProviderError, Upload
 
 logger = logging.getLogger(__name__)
 
@@ -124,6 +125,27 @@ def part_for(actor: Actor, url: str, *, organization_id: UUID) -> Part:
     if file is None:
         raise NoSuchMedia()
     return Part(kind=Part.Kind.MEDIA, media=file, content_type=file.content_type, size=file.size)
+
+
+def upload_of(url: str) -> Upload:
+    """The bytes behind a link in a message, for providers that take no links; raises `ProviderCallFailed`.
+
+    Our own links are read from the storage; any other address is called through the guard for outbound calls.
+    """
+    named = named_by(url) if is_ours(url) else None
+    file = MediaFile.objects.stored().filter(pk=named.file_id).first() if named else None
+    if file:
+        with storage().open(file.path) as content:
+            return Upload(file.name or "file", file.content_type, content.read())
+    try:
+        if is_ours(url):
+            raise FetchFailed("The file is gone.", again=False)
+        found = fetching.fetch_anywhere(url, most_bytes=UPLOAD_LIMIT)
+    except FetchFailed as failed:
+        error_class = ErrorClass.RETRYABLE if failed.again else ErrorClass.PERMANENT
+        raise ProviderCallFailed(ProviderError(error_class, "media_unavailable", str(failed))) from failed
+    name = urlsplit(url).path.rpartition("/")[2] or "file"
+    return Upload(name[:100], sniff(found[:HEAD]), found)
 
 
 def expect(media: Media, *, line: Line, identity: Identity) -> Part:

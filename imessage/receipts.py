@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.db.models import F, Q
@@ -19,6 +19,19 @@ from imessage.models import Conversation, DeliveryStep, Direction, Message
 from imessage.telling import tell
 from lines.direct import direct_call
 from lines.providers.base import ProviderError
+
+# Shorter waits are everyday pace, not news.
+_WORTH_TELLING = timedelta(seconds=30)
+
+_HOLDS = {
+    "pace_human": "Enough texts went to this human for now.",
+    "pace_line": "The line has sent enough for now.",
+    "pace_account": "The provider account has sent enough for now.",
+    "provider_pace": "The provider asked to wait.",
+    "new_contacts": "The line has written to enough new humans for now.",
+    "ramp": "The line writes to no new humans on the first day after trouble.",
+    "awaiting_reply": "Enough texts went out unanswered; the human must write first.",
+}
 
 _FAILED = {Message.Status.ERROR, Message.Status.DECLINED}
 
@@ -93,6 +106,21 @@ def note_unknown(actor: Actor, message: Message) -> None:
     """The provider's answer was lost: a step of its own, inside the caller's transaction; the status stays."""
     DeliveryStep.objects.create(message=message, state="unknown", detail="The provider's answer was lost.")
     tell(actor, "message.unknown", message)
+
+
+def note_hold(actor: Actor, message: Message, *, reason: str, until: datetime | None) -> None:
+    """Why a text waits for more than a moment, and until when: a step of its own, once per reason and end.
+
+    Inside the caller's transaction; the status stays.
+    """
+    now = timezone.now()
+    if until and until - now < _WORTH_TELLING:
+        return
+    ends = f" Until {until:%Y-%m-%d %H:%M} UTC at the latest." if until else " Until the human writes."
+    detail = _HOLDS.get(reason, "The line's pace holds the text.") + ends
+    if not DeliveryStep.objects.filter(message=message, state="held", detail=detail).exists():
+        DeliveryStep.objects.create(message=message, state="held", detail=detail)
+        tell(actor, "message.held", message, reason=reason, until=until.isoformat() if until else None)
 
 
 def mark_read(actor: Actor, conversation: Conversation) -> int:
@@ -255,6 +283,14 @@ _SENTENCES = {
     "permanent": "The provider refused the message.",
     "retryable": "The provider kept failing; the message was given up.",
     "line-down": "The line was down for too long.",
+    "line_unavailable": "The line did not come back in time.",
+    "pace_human": "The pace of the line would have held the message for too long.",
+    "pace_line": "The pace of the line would have held the message for too long.",
+    "pace_account": "The pace of the provider account would have held the message for too long.",
+    "provider_pace": "The provider would have held the message for too long.",
+    "new_contacts": "The line may not write to another new human in time.",
+    "ramp": "The line may not write to new humans yet.",
+    "awaiting_reply": "The human has not answered; they must write first.",
     "outcome_unknown": "The provider's answer was lost and nothing shows that the message left.",
     "recipient_blocked": "A contact rule blocked the recipient before the message left.",
     "connection_released": "The human disconnected before the message left.",

@@ -203,6 +203,8 @@ def _receive_text(line: Line, report: TextArrived, callback: Callback) -> None:
         updated_at=now,
     )
     append(conversation, message, _parts(report, line=line, identity=identity))
+    if Message.objects.filter(conversation=conversation, status=Message.Status.QUEUED).exists():
+        wake_queue(conversation.id)  # it may have waited for the human to write
     note_decision(
         identity,
         report.human,

@@ -63,11 +63,20 @@ def next_step(order_id: UUID) -> Next:
     return Next(Step.REPEAT, standing) if due <= timezone.now() else Next(Step.WAIT, standing, due)
 
 
-def claim(*, kind: Dispatch.Kind, order_id: UUID, line: Line, human: str, text: str) -> Dispatch:
+def claim(
+    *, kind: Dispatch.Kind, order_id: UUID, line: Line, human: str, text: str, first_contact: bool = False
+) -> Dispatch:
     """Write the attempt down, inside the caller's transaction, before the provider is called."""
     attempt = Dispatch.objects.filter(order_id=order_id).count() + 1
     return Dispatch.objects.create(
-        kind=kind, order_id=order_id, attempt=attempt, line=line, human=human, text=text, claimed_at=timezone.now()
+        kind=kind,
+        order_id=order_id,
+        attempt=attempt,
+        line=line,
+        human=human,
+        text=text,
+        first_contact=first_contact,
+        claimed_at=timezone.now(),
     )
 
 
@@ -96,7 +105,11 @@ def call(dispatch: Dispatch, order: SendOrder) -> SendReceipt:
     if timezone.now() - dispatch.claimed_at > LEASE:
         raise ClaimLost(str(dispatch.id))
     account = dispatch.line.account
-    return driver_of(account).send(opened(account), order)
+    try:
+        return driver_of(account).send(opened(account, correlation=str(dispatch.id)), order)
+    except ProviderCallFailed as failed:
+        # From `read_media`: the order could not be put together, so nothing left.
+        return SendReceipt(outcome=Outcome.REFUSED if failed.error else Outcome.UNKNOWN, error=failed.error)
 
 
 def find_out(dispatch: Dispatch, order: SendOrder) -> SendReceipt | None:
@@ -106,7 +119,7 @@ def find_out(dispatch: Dispatch, order: SendOrder) -> SendReceipt | None:
     the first call. Raises `ProviderCallFailed` when nobody can tell now.
     """
     account = dispatch.line.account
-    driver, credentials = driver_of(account), opened(account)
+    driver, credentials = driver_of(account), opened(account, correlation=str(dispatch.id))
     if driver.can_repeat(credentials, line=dispatch.line.address):
         return _repeat(driver, credentials, order)
     known = set(
@@ -136,18 +149,25 @@ def settle(dispatch: Dispatch, receipt: SendReceipt) -> bool:
             )
         )
     rows = rows.filter(generation=dispatch.generation)
-    if receipt.outcome is Outcome.UNKNOWN:
+    if is_unknown(receipt):
         return bool(rows.update(outcome=Dispatch.Outcome.UNKNOWN, next_lookup_at=_next_lookup(dispatch)))
     error = receipt.error or ProviderError(ErrorClass.PERMANENT, "refused", "")
     return bool(
         rows.update(
             outcome=Dispatch.Outcome.REFUSED,
             error_class=error.error_class,
+            counts_against_line=error.counts_against_line,
             error_code=error.code[:60],
             error_text=error.text[:500],
             settled_at=timezone.now(),
         )
     )
+
+
+def is_unknown(receipt: SendReceipt) -> bool:
+    """Whether nobody knows if the text left: the answer was lost, or the provider itself cannot say."""
+    unsure = receipt.error is not None and receipt.error.error_class is ErrorClass.UNKNOWN
+    return receipt.outcome is Outcome.UNKNOWN or (receipt.outcome is Outcome.REFUSED and unsure)
 
 
 def note_not_found(dispatch: Dispatch) -> bool:

@@ -30,7 +30,7 @@ def fetch_media(account: ProviderAccount, url: str, *, most_bytes: int) -> bytes
     request = driver_of(account).media_request(opened(account), url=url)
     if request is not None:
         return _from_provider(request, most_bytes)
-    return _from_anywhere(url, most_bytes)
+    return fetch_anywhere(url, most_bytes)
 
 
 def _from_provider(request: MediaRequest, most_bytes: int) -> bytes:
@@ -54,7 +54,8 @@ def _from_provider(request: MediaRequest, most_bytes: int) -> bytes:
     return bytes(body)
 
 
-def _from_anywhere(url: str, most_bytes: int) -> bytes:
+def fetch_anywhere(url: str, most_bytes: int) -> bytes:
+    """The file at a stranger's address, through the guard for outbound calls; raises `FetchFailed`."""
     try:
         response = http.fetch("GET", url, deadline=_DEADLINE, most_bytes=most_bytes)
     except http.OutboundRefused as refused:

@@ -13,6 +13,7 @@ STATES = {
     "read": "Read",
     "claimed": "Taken up by a worker",
     "unknown": "Outcome unknown, being looked up",
+    "held": "Held",
     "declined": "Not sent",
     "error": "Not delivered",
 }

@@ -125,6 +125,8 @@ class Dispatch(models.Model):
         indexes = [
             models.Index(fields=["line", "handle"], name="dispatch_handle", condition=~Q(handle="")),
             models.Index(fields=["line", "human"], name="dispatch_first", condition=Q(first_contact=True)),
+            models.Index(fields=["line", "claimed_at"], name="dispatch_pace"),
+            models.Index(fields=["line", "claimed_at"], name="dispatch_new", condition=Q(first_contact=True)),
             models.Index(
                 fields=["claimed_at"], name="dispatch_open", condition=Q(outcome__in=["in_flight", "unknown"])
             ),

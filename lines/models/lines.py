@@ -123,6 +123,9 @@ class Line(models.Model):
     ramp_since = models.DateTimeField(
         null=True, blank=True, help_text="When it came back from a flag or a long pause; its pace rises for two days."
     )
+    paced_until = models.DateTimeField(
+        null=True, blank=True, help_text="The provider asked for patience; nothing is sent before."
+    )
     wanted = models.CharField(max_length=15, choices=Wanted, default=Wanted.PROVISIONING)
     seen = models.CharField(max_length=10, choices=Seen, default=Seen.UNKNOWN)
     seen_reasons = models.JSONField(default=list, blank=True)

@@ -7,10 +7,10 @@ a module of this package named like itself, with one instance as `DRIVER`; it ne
 import abc
 import hmac
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Self
 from urllib.parse import urlsplit
 
 
@@ -190,7 +190,8 @@ class SendOrder:
     `key` is our id of it; a provider with a true send key never sends it twice. `service` is imessage (no
     fallback), auto (iMessage, then the provider's own SMS from the same number) or sms. `status_url` is where
     status callbacks of this order are to go; its path proves them. `chat` is the provider's name of the thread
-    when we know it, a hint. `read_media` fetches one of `media` for providers that take an upload.
+    when we know it, a hint. `read_media` fetches one of `media` for providers that take an upload; what it raises
+    may be left to the caller.
     """
 
     key: str
@@ -461,6 +462,36 @@ class Unrecognised(Report):
     raw_type: str
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The pace of a line (`lines/pacing.py`); None switches a limit off. Times are in seconds."""
+
+    human_gap: float | None = 1.0  # between two texts to one human
+    human_per_minute: int | None = 30
+    unanswered: int | None = 5  # texts in a row without an answer, then the human must write
+    line_per_second: float | None = 1.0
+    line_burst: int | None = 5
+    line_in_flight: int | None = 16
+    account_calls: int | None = None  # sends of all its lines in `account_seconds`
+    account_seconds: float | None = 10.0
+    new_per_hour: int | None = 15
+    new_per_day: int | None = 50
+    new_gap: float | None = 120.0
+    lookups_per_day: int | None = 70
+    lookup_gap: float | None = 3.0
+    hold_seconds: float | None = 1800.0  # how long a text may wait for its line or its turn
+
+    def with_(self, *changes: Mapping[str, Any]) -> Self:
+        """These with each of the given settings over the ones before; unknown names are left out."""
+        known = {one.name for one in fields(self)}
+        merged = {name: value for change in changes for name, value in change.items() if name in known}
+        return replace(self, **merged)
+
+
+# For a network that nobody flags.
+UNLIMITED = {one.name: None for one in fields(Limits) if one.name != "hold_seconds"}
+
+
 class Driver(abc.ABC):
     """One provider. The account comes first, everything else by name; each call keeps to `account.deadlines`.
 
@@ -474,7 +505,7 @@ class Driver(abc.ABC):
     secret_in_path = False
     # Seconds after acceptance at which `read_back` is asked what became of a text, until it is final.
     read_back_waits: tuple[float, ...] = ()
-    # Settings of `lines/pacing.py` that are stricter at this provider than the defaults.
+    # Settings of `Limits` where this provider differs from the defaults.
     limits: Mapping[str, Any] = {}
 
     @abc.abstractmethod

@@ -16,6 +16,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from lines.effects import EFFECTS
 from lines.providers.base import (
+    UNLIMITED,
     Account,
     CallbackId,
     CallbackRefused,
@@ -90,6 +91,7 @@ class SimulatedDriver(Driver):
         most_media=10,
         health="state of the line",
     )
+    limits = UNLIMITED
     # Short, because the network is on this machine.
     deadlines = Deadlines(
         probe=5, send=10, find_sent=5, tapback=5, typing=5, mark_read=5, lookup=5, poll=5, install_callbacks=5

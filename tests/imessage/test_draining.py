@@ -18,7 +18,7 @@ from imessage.models import Conversation, Message
 from imessage.sending import send_message
 from lines import health
 from lines.models import Dispatch, Line
-from lines.providers.base import ErrorClass
+from lines.providers.base import ErrorClass, Outcome, ProviderError, Scope, SendReceipt
 from tests import make
 from tests.providers.scripted import (
     ScriptedDriver,
@@ -30,6 +30,7 @@ from tests.providers.scripted import (
     run_jobs,
     status_event,
     tell,
+    text_in,
     waiting_jobs,
 )
 
@@ -263,3 +264,66 @@ def test_a_failed_report_during_the_call_ends_the_message(
     driver.answers = [fail_first]
     run_jobs()
     assert (now_of(message).status, message.error_code, driver.texts) == ("error", "lost", ["answer"])
+
+
+def test_a_line_s_pace_holds_the_queue_and_says_until_when(written: Conversation, driver: ScriptedDriver) -> None:
+    with_limits(written, human_gap=100)
+    first, second = send(written, "one"), send(written, "two")
+    drain_now(written)
+    assert driver.texts == ["one"]
+    written.refresh_from_db()
+    assert written.next_attempt_at
+    assert timedelta(seconds=90) < written.next_attempt_at - timezone.now() < timedelta(seconds=101)
+    assert [step.state for step in second.delivery_steps.all()] == ["queued", "held"]
+    let_time_pass()
+    drain_now(written)
+    assert driver.texts == ["one", "two"]
+    assert now_of(first).status == now_of(second).status == "sent"
+
+
+def test_a_text_that_would_be_held_too_long_is_declined(written: Conversation, driver: ScriptedDriver) -> None:
+    with_limits(written, human_gap=100, hold_seconds=20)
+    send(written, "one")
+    late = send(written, "two")
+    drain_now(written)
+    assert (now_of(late).status, late.error_reason) == ("declined", "pace_human")
+    assert driver.texts == ["one"]
+
+
+def test_unanswered_texts_wait_for_the_human(written: Conversation, driver: ScriptedDriver) -> None:
+    with_limits(written, unanswered=2)
+    for text in ("one", "two", "three"):
+        send(written, text)
+    drain_now(written)
+    assert driver.texts == ["one", "two"]
+    text_in(written.connection.line, "I am here")
+    run_jobs()
+    assert driver.texts == ["one", "two", "three"]
+
+
+def test_a_provider_that_asks_for_patience_holds_its_line(written: Conversation, driver: ScriptedDriver) -> None:
+    error = ProviderError(ErrorClass.HELD, "cap", "Later.", 600, scope=Scope.LINE)
+    driver.answers = [SendReceipt(outcome=Outcome.REFUSED, error=error)]
+    message = send(written)
+    drain_now(written)
+    line = Line.objects.get(pk=message.line_id)
+    assert line.paced_until
+    assert timedelta(seconds=590) < line.paced_until - timezone.now() < timedelta(seconds=601)
+    assert (now_of(message).status, driver.texts) == ("queued", ["answer"])
+
+
+def test_an_outcome_that_the_provider_cannot_tell_is_looked_up(written: Conversation, driver: ScriptedDriver) -> None:
+    driver.answers = [refused(ErrorClass.UNKNOWN, "unresolved")]
+    driver.looked_up = [accepted("found")]
+    message = send(written)
+    drain_now(written)
+    assert Dispatch.objects.get(order_id=message.id).outcome == "unknown"
+    let_time_pass()
+    drain_now(written)
+    assert (now_of(message).status, message.provider_handle, len(driver.texts)) == ("sent", "found", 1)
+
+
+def with_limits(conversation: Conversation, **limits: Any) -> None:
+    account = conversation.connection.line.account
+    account.limits = limits
+    account.save(update_fields=["limits"])
