@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from django.core.exceptions import ValidationError
 from django.db import DataError, InterfaceError, OperationalError, transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from accounts.models import Identity
@@ -40,6 +41,7 @@ from lines.providers.base import (
     TypingChanged,
     Unrecognised,
 )
+from lines.threads import line_of_thread, note_chat
 
 logger = logging.getLogger(__name__)
 
@@ -135,6 +137,8 @@ def _apply_report(callback: Callback, report: Report) -> None:
     if line is None:
         raise Unrouted(f"No line of this account has the address {report.line[:50]!r}.")
     reports.note_report(callback, line, report)
+    if report.chat and report.human:
+        note_chat(line, report.human, report.chat)
     match report:
         case TextArrived():
             _receive_text(line, report, callback)
@@ -161,12 +165,22 @@ def _lose_alias(line: Line, report: AliasLost) -> None:
 
 
 def _line(callback: Callback, report: Report) -> Line | None:
-    """The line that a report is about; an account with one line need not name it."""
+    """The line that a report is about; where it is not named, the only one, or the one of what is spoken of."""
     lines = Line.objects.filter(account=callback.account).select_related("account")
     if report.line:
         return lines.filter(address=report.line).first()
     only = list(lines.exclude(wanted=Line.Wanted.RETIRED)[:2])
-    return only[0] if len(only) == 1 else None
+    if len(only) == 1:
+        return only[0]
+    handle = cleaned(getattr(report, "handle", ""))
+    if not handle:
+        return line_of_thread(callback.account, human=report.human, chat=report.chat)
+    calls = Dispatch.objects.filter(line__in=lines, handle=handle).values("line_id")
+    texts = Message.objects.filter(line__in=lines, provider_handle=handle).values("line_id")
+    line = lines.filter(Q(id__in=calls) | Q(id__in=texts)).first()
+    if line is None:
+        raise NotHereYet(f"No text with the handle {handle[:60]!r} on any line yet.")
+    return line
 
 
 def _receive_text(line: Line, report: TextArrived, callback: Callback) -> None:
@@ -317,7 +331,8 @@ def _receive_read(line: Line, report: ReadReported) -> None:
     reports.note_read(line, report.handle, at=report.at)
     if RouterMessage.objects.filter(line=line, provider_handle=report.handle).exists():
         return
-    receipts.apply_read_report(_human(report.human), _message_by_handle(line, report.handle), at=report.at)
+    message = _message_by_handle(line, report.handle)
+    receipts.apply_read_report(_human(report.human or message.human), message, at=report.at)
 
 
 def _receive_typing(line: Line, report: TypingChanged) -> None:
