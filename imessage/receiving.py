@@ -14,6 +14,7 @@ from contactrules.models import Decision
 from contactrules.rules import lock_reach, note_decision, verdict
 from core.actor import Actor, Role
 from core.texts import cleaned
+from core.wake import wake
 from events.record import record
 from imessage import connecting, media, receipts, tapbacks
 from imessage.draining import wake_queue
@@ -31,8 +32,10 @@ from lines.providers.base import (
     AliasLost,
     LineReported,
     Outcome,
+    OwnTextSeen,
     ReadReported,
     Report,
+    Restarted,
     SendReceipt,
     StatusChanged,
     TapbackArrived,
@@ -114,7 +117,8 @@ def _apply(callback: Callback) -> tuple[Callback.State, str]:
     try:
         with transaction.atomic():
             for report in told:
-                _apply_report(callback, report)
+                if not _apply_report(callback, report):
+                    break
     except NotHereYet as missing:
         overdue = timezone.now() - callback.received_at > WAITS_FOR
         return (Callback.State.UNMATCHED if overdue else Callback.State.WAITING), cleaned(str(missing))
@@ -130,9 +134,13 @@ def _apply(callback: Callback) -> tuple[Callback.State, str]:
     return Callback.State.APPLIED, ""
 
 
-def _apply_report(callback: Callback, report: Report) -> None:
+def _apply_report(callback: Callback, report: Report) -> bool:
+    """Whether the callback's further reports mean anything: those on a text that is none of ours do not."""
     if isinstance(report, Unrecognised):
-        return
+        return True
+    if isinstance(report, Restarted):
+        _look_again(str(callback.account_id))
+        return True
     line = _line(callback, report)
     if line is None:
         raise Unrouted(f"No line of this account has the address {report.line[:50]!r}.")
@@ -140,6 +148,8 @@ def _apply_report(callback: Callback, report: Report) -> None:
     if report.chat and report.human:
         note_chat(line, report.human, report.chat)
     match report:
+        case OwnTextSeen():
+            return _receive_own_text(line, report)
         case TextArrived():
             _receive_text(line, report, callback)
         case TapbackArrived():
@@ -156,6 +166,14 @@ def _apply_report(callback: Callback, report: Report) -> None:
             health.hear_verdict(line, seen=report.seen, reason=report.reason)
         case AliasLost():
             _lose_alias(line, report)
+    return True
+
+
+def _look_again(account_id: str) -> None:
+    """The provider's software started anew: it tells nobody what came while it was away."""
+    poll, probe = f"poll:{account_id}", f"probe:{account_id}"
+    wake("lines.poll", lock=poll, once=poll, account_id=account_id)
+    wake("lines.probe_account", lock=probe, once=f"{probe}/all", account_id=account_id, of="all")
 
 
 def _lose_alias(line: Line, report: AliasLost) -> None:
@@ -187,6 +205,9 @@ def _receive_text(line: Line, report: TextArrived, callback: Callback) -> None:
     if report.group:
         # Never into the thread that one of its members has alone with an agent.
         raise Unrouted("A text in a group; agents speak with one human each.")
+    if _is_known(line, report):
+        callback.kind = "other"  # a text counts once
+        return
     if line.kind == Line.Kind.ROUTER:
         connecting.hear(line, human=report.human, text=report.text, handle=report.handle)
         return
@@ -212,7 +233,7 @@ def _receive_text(line: Line, report: TextArrived, callback: Callback) -> None:
         filter_mode=given.mode,
         provider_handle=report.handle,
         provider_at=report.at,
-        is_late=callback.late,
+        is_late=callback.late or report.late,
         created_at=now,
         updated_at=now,
     )
@@ -234,6 +255,38 @@ def _receive_text(line: Line, report: TextArrived, callback: Callback) -> None:
         identity_reachable=identity.is_reachable,
         callback_id=callback.id,
     )
+
+
+def _is_known(line: Line, report: TextArrived) -> bool:
+    """Whether this text has come before, in a callback that differed: providers tell old texts anew (their edits)."""
+    said = {"line": line, "provider_handle": cleaned(report.handle), "direction": Direction.INBOUND}
+    return Message.objects.filter(**said).exists() or RouterMessage.objects.filter(human=report.human, **said).exists()
+
+
+def _receive_own_text(line: Line, report: OwnTextSeen) -> bool:
+    """A text from our line, shown back to us: it proves that a lost send left. False when nobody of ours sent it."""
+    calls = Dispatch.objects.filter(line=line)
+    if calls.filter(handle=cleaned(report.handle)).exists():
+        return True
+    dispatch = _call_of_order(line, report.order_key) or _lost_call(line, report)
+    if dispatch is None:
+        if calls.open().filter(human=report.human).exists():
+            raise NotHereYet("A call to this human is under way.")
+        data = {"line_id": str(line.id), "human": report.human}
+        record(_PROVIDER, "text.sent_outside", subject_id=line.id, data=data)
+        return False
+    if dispatch.outcome == Dispatch.Outcome.UNKNOWN:  # one in flight has its own answer coming, which says more
+        told = StatusChanged(line=report.line, human=report.human, at=report.at, handle=report.handle, state="sent")
+        _apply_status(dispatch, told)
+    return True
+
+
+def _lost_call(line: Line, report: OwnTextSeen) -> Dispatch | None:
+    """The call with these words whose answer was lost, if it was made before the text was seen."""
+    unknown = Dispatch.Outcome.UNKNOWN
+    lost = Dispatch.objects.filter(line=line, human=report.human, text=report.text, outcome=unknown)
+    # A minute of grace: the provider's clock is not ours.
+    return lost.filter(claimed_at__lt=(report.at or timezone.now()) + timedelta(minutes=1)).first()
 
 
 def _addressee(line: Line, human: str) -> tuple[Identity, Connection]:
@@ -301,8 +354,13 @@ def _quoted(line: Line, human: str, text: str) -> Message | None:
 
 def _receive_status(line: Line, report: StatusChanged, *, order_key: str) -> None:
     """Settle the call it speaks of, then move the message on; in whatever order reports come."""
-    dispatch = _dispatch(line, report.handle, order_key)
+    _apply_status(_dispatch(line, report.handle, order_key), report)
+
+
+def _apply_status(dispatch: Dispatch, report: StatusChanged) -> None:
     reports.note_status(dispatch, report)
+    if dispatch.outcome == Dispatch.Outcome.REFUSED and report.state in {"error", "declined"}:
+        return  # known from the answer, and acted upon
     receipt = SendReceipt(outcome=Outcome.ACCEPTED, handle=report.handle, state=report.state)
     if dispatch.kind == Dispatch.Kind.ROUTER:
         settle(dispatch, receipt)
@@ -383,14 +441,16 @@ def _message_by_handle(line: Line, handle: str) -> Message:
 
 
 def _dispatch(line: Line, handle: str, order_key: str) -> Dispatch:
-    calls = Dispatch.objects.filter(line=line)
-    dispatch = calls.filter(handle=handle).first()
-    if dispatch is None and order_key:
-        with contextlib.suppress(ValidationError):  # not an id: an order of somebody else's on this account
-            dispatch = calls.filter(order_id=order_key).order_by("-attempt").first()
+    dispatch = Dispatch.objects.filter(line=line, handle=handle).first() or _call_of_order(line, order_key)
     if dispatch is None:
         raise NotHereYet(f"No call with the handle {handle[:60]!r} yet.")
     return dispatch
+
+
+def _call_of_order(line: Line, order_key: str) -> Dispatch | None:
+    with contextlib.suppress(ValidationError):  # not an id: an order of somebody else's on this account
+        return Dispatch.objects.filter(line=line, order_id=order_key).order_by("-attempt").first()
+    return None
 
 
 def _move_router_message(dispatch: Dispatch, report: StatusChanged) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
@@ -83,20 +84,36 @@ def store(account: ProviderAccount, body: bytes, *, polled: bool, order_key: str
     the driver cannot tell apart is kept under a key of its own digest, for the operator. `order_key` is the order
     that the callback's path named.
     """
-    try:
-        told_apart = driver_of(account).identify(opened(account), body=body)
-    except (ValueError, KeyError, TypeError, AttributeError):
-        told_apart = CallbackId(key=f"sha256:{_sha256(body)}")
-    key, thread = cleaned(told_apart.key), cleaned(told_apart.thread)[:210]
-    if len(key) > 200:  # cut short, two of them might look the same
-        key = f"sha256:{_sha256(key.encode())}"
+    told_apart = _told_apart(account, body)
     late = polled and (told_apart.at is None or timezone.now() - told_apart.at > _STILL_ON_ITS_WAY)
     with connection.cursor() as cursor:
-        cursor.execute(_STORE, [account.pk, key, thread, body, order_key, late, Callback.State.STORED])
+        cursor.execute(
+            _STORE,
+            [account.pk, told_apart.key, told_apart.thread, body, order_key, late, Callback.State.STORED],
+        )
         is_new = cursor.fetchone() is not None
     if is_new:
         tell_workers()
     return is_new
+
+
+def unheard(account: ProviderAccount, bodies: Sequence[bytes]) -> list[bytes]:
+    """Those that were not stored yet: a poll that overlaps the last one brings mostly what is known."""
+    keys = [_told_apart(account, body).key for body in bodies]
+    known = set(account.callbacks.filter(event_key__in=keys).values_list("event_key", flat=True))
+    return [body for body, key in zip(bodies, keys, strict=True) if key not in known]
+
+
+def _told_apart(account: ProviderAccount, body: bytes) -> CallbackId:
+    """The driver's word, fit for our columns; for a body it cannot read, its digest."""
+    try:
+        told = driver_of(account).identify(opened(account), body=body)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        told = CallbackId(key=f"sha256:{_sha256(body)}")
+    key = cleaned(told.key)
+    if len(key) > 200:  # cut short, two of them might look the same
+        key = f"sha256:{_sha256(key.encode())}"
+    return CallbackId(key, cleaned(told.thread)[:210], told.at)
 
 
 def _prove(account: ProviderAccount, request: HttpRequest, *, order_key: str, token: str) -> None:

@@ -12,6 +12,7 @@ from django.conf import settings
 from django.db.models import F
 from django.utils import timezone
 
+from lines import reading_back
 from lines.models import Dispatch, Line
 from lines.providers import driver_of, opened
 from lines.providers.base import (
@@ -140,14 +141,15 @@ def settle(dispatch: Dispatch, receipt: SendReceipt) -> bool:
     """
     rows = Dispatch.objects.open().filter(pk=dispatch.pk)
     if receipt.outcome is Outcome.ACCEPTED:
-        return bool(
-            rows.update(
-                outcome=Dispatch.Outcome.ACCEPTED,
-                handle=receipt.handle,
-                provider_state=receipt.state,
-                settled_at=timezone.now(),
-            )
+        settled = rows.update(
+            outcome=Dispatch.Outcome.ACCEPTED,
+            handle=receipt.handle,
+            provider_state=receipt.state,
+            settled_at=timezone.now(),
         )
+        if settled:
+            reading_back.plan(dispatch)
+        return bool(settled)
     rows = rows.filter(generation=dispatch.generation)
     if is_unknown(receipt):
         return bool(rows.update(outcome=Dispatch.Outcome.UNKNOWN, next_lookup_at=_next_lookup(dispatch)))
@@ -155,6 +157,7 @@ def settle(dispatch: Dispatch, receipt: SendReceipt) -> bool:
     return bool(
         rows.update(
             outcome=Dispatch.Outcome.REFUSED,
+            handle=receipt.handle,
             error_class=error.error_class,
             counts_against_line=error.counts_against_line,
             error_code=error.code[:60],

@@ -8,7 +8,7 @@ from django.db.models import Q, QuerySet
 from procrastinate.contrib.django import app
 
 from core.wake import wake
-from lines import polling
+from lines import polling, reading_back
 from lines.health import incidents, measuring, seeing
 from lines.models import Line, ProviderAccount
 
@@ -55,8 +55,22 @@ def probe_account(account_id: str, of: str) -> None:
 @app.task(name="lines.poll_all", queueing_lock="lines.poll_all")
 def poll_all(timestamp: int) -> None:
     """Read back what each provider says happened; callbacks get lost."""
-    for account in ProviderAccount.objects.all():
-        polling.poll(account)
+    with transaction.atomic():
+        for account_id in ProviderAccount.objects.values_list("id", flat=True).order_by("id"):
+            one = f"poll:{account_id}"
+            wake("lines.poll", lock=one, once=one, account_id=str(account_id))
+
+
+@app.task(name="lines.poll")
+def poll(account_id: str) -> None:
+    """Read back one provider account: a slow one keeps no other waiting."""
+    polling.poll(ProviderAccount.objects.get(pk=account_id))
+
+
+@app.task(name="lines.read_back")
+def read_back(dispatch_id: str, turn: int) -> None:
+    """Ask what became of an accepted text; `queueing_lock` is the text and the turn."""
+    reading_back.read_back(UUID(dispatch_id), turn=turn)
 
 
 def _probe_accounts(lines: QuerySet[Line], *, of: str) -> None:

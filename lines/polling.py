@@ -6,7 +6,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from lines.callbacks import store
+from lines.callbacks import store, unheard
 from lines.models import ProviderAccount, Route
 from lines.providers import driver_of, opened
 from lines.providers.base import ProviderCallFailed, Thread
@@ -15,7 +15,6 @@ logger = logging.getLogger(__name__)
 
 # Pages read in one go; the next round goes on from the cursor.
 _MOST_PAGES = 20
-
 
 # Threads asked one by one, with providers that have no list of everything.
 _MOST_THREADS = 200
@@ -34,7 +33,7 @@ def poll(account: ProviderAccount) -> int:
         except ProviderCallFailed as failed:
             logger.warning("Poll failed", extra={"account_id": str(account.id), "reason": str(failed)})
             break
-        found += sum(store(account, body, polled=True) for body in bodies)
+        found += sum(store(account, body, polled=True) for body in unheard(account, bodies))
         moved = cursor != account.poll_cursor
         account.poll_cursor = cursor
         account.save(update_fields=["poll_cursor"])

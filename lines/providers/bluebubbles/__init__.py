@@ -110,7 +110,9 @@ class BlueBubblesDriver(Driver):
                 return rows.accepted(row)
         if any(rows.error_of(row) is None for row in found):
             raise ProviderCallFailed(None)  # there is a row, and its number leaves it open
-        return SendReceipt(outcome=Outcome.REFUSED, error=rows.error_of(found[0])) if found else None
+        if not found:
+            return None
+        return SendReceipt(outcome=Outcome.REFUSED, handle=found[0]["guid"], error=rows.error_of(found[0]))
 
     def read_back(self, account: Account, *, line: str, human: str, handle: str) -> list[bytes]:
         deadline = account.deadlines.find_sent
@@ -228,7 +230,7 @@ class BlueBubblesDriver(Driver):
             return CallbackId(key=f"{event['type']}:{rows.digest(data)}:{int(time.time())}")
         human = rows.human_of(data)
         thread = f"{rows.digest(account.base_url)[:8]}/{human}" if human else ""
-        return CallbackId(key=rows.key_of(data), thread=thread, at=rows.moment(data.get("dateCreated")))
+        return CallbackId(key=rows.key_of(data), thread=thread, at=rows.told_at(data))
 
     def parse(self, account: Account, *, body: bytes) -> list[Report]:
         event = _parsed(body)

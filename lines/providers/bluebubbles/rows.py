@@ -47,15 +47,15 @@ _OBJECT = "\N{OBJECT REPLACEMENT CHARACTER}"
 
 def reports(account: Account, row: dict[str, Any]) -> Iterator[Report]:
     """What a row says. Texts, tapbacks and group actions share one event: told apart before anything else."""
-    where: dict[str, Any] = {"line": "", "human": human_of(row), "chat": chat_of(row)}
+    # A group's chat is never a hint of where to write to one of its members.
+    where: dict[str, Any] = {"line": "", "human": human_of(row), "chat": "" if _is_group(row) else chat_of(row)}
     if row.get("itemType") or row.get("groupActionType"):
         return
-    if _is_group(row):
-        yield Unrecognised(**where, raw_type="group text")
-    elif row.get("associatedMessageGuid"):
+    if row.get("associatedMessageGuid"):
         yield _tapback(row, where)
     elif row.get("isFromMe"):
-        yield from _own_reports(row, where)
+        # What somebody writes to a group on the Mac is no text of ours.
+        yield from [] if _is_group(row) else _own_reports(row, where)
     else:
         yield from _heard_reports(account, row, where)
 
@@ -91,6 +91,7 @@ def _heard_reports(account: Account, row: dict[str, Any], where: dict[str, Any])
             service=_service(row),
             reply_to=_reply_to(row),
             effect=effect_of(str(row.get("expressiveSendStyleId") or "")),
+            group=chat_of(row) if _is_group(row) else "",
         )
     if at := moment(row.get("dateRetracted")):
         yield TextUnsent(**where, at=at, handle=row["guid"])
@@ -149,6 +150,14 @@ def key_of(row: dict[str, Any]) -> str:
         names = ("dateDelivered", "dateRead", "dateEdited", "dateRetracted", "error", "tempGuid", "_service")
         told = [*(row.get(name) or 0 for name in names), bool(is_delivered(row))]
     return f"{row['guid']}:{digest(told)}"
+
+
+def told_at(row: dict[str, Any]) -> datetime | None:
+    """When the newest fact of the row came about."""
+    names = ["dateCreated", "dateEdited", "dateRetracted"]
+    names += ["dateDelivered", "dateRead"] if row.get("isFromMe") else []
+    told = [at for name in names if (at := moment(row.get(name)))]
+    return max(told, default=None)
 
 
 def digest(told: Any) -> str:

@@ -108,5 +108,6 @@ class Sending:
             return SendReceipt(outcome=Outcome.UNKNOWN)
         if row.get("error"):
             error = rows.error_of(row)
-            return SendReceipt(outcome=Outcome.REFUSED if error else Outcome.UNKNOWN, error=error)
+            outcome = Outcome.REFUSED if error else Outcome.UNKNOWN
+            return SendReceipt(outcome=outcome, handle=str(row["guid"]), error=error)
         return rows.accepted(row, notes=self.notes)

@@ -34,7 +34,7 @@ def on_chat(chat: str, human: str, call: Callable[[str], None]) -> None:
 
 def chats(chat: str, human: str) -> list[str]:
     """The forms in which the server may know a thread, the hint first."""
-    return list(dict.fromkeys(form for form in [chat, f"iMessage;-;{human}", f"any;-;{human}"] if form))
+    return list(dict.fromkeys(form for form in [chat, f"iMessage;-;{human}", f"any;-;{human}"] if ";-;" in form))
 
 
 def chat_call(account: Account, chat: str, deed: str, deadline: float) -> None:

@@ -188,7 +188,7 @@ class TestBlueBubbles(DriverCases):
         Recorded(
             "a group's text",
             event("new-message", chat="iMessage;+;chat7"),
-            [Unrecognised(**{**THREAD, "chat": "iMessage;+;chat7"}, raw_type="group text")],
+            [TextArrived(**BARE, at=AT, handle="G", text="hi", group="iMessage;+;chat7")],
         ),
         Recorded("a group's action", event("new-message", itemType=1, groupActionType=1), []),
         Recorded("our text mirrored", event("new-message", isFromMe=True, tempGuid="K"), [own(order_key="K")]),
