@@ -1,45 +1,69 @@
 """Bringing provider accounts and lines into the installation."""
 
 from datetime import timedelta
+from secrets import token_urlsafe
+from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
 
 from core.actor import Actor, Role
+from core.errors import Invalid
 from core.phones import e164
 from core.secrets import seal
 from events.record import record
 from lines.callbacks import callback_url
 from lines.models import Line, ProviderAccount
-from lines.providers import driver_of, opened
-from lines.providers.base import Installed
+from lines.providers import driver_of, names, opened
+from lines.providers.base import Installed, ListedLine
 
 # So long a callback secret stays valid after a newer one.
 OVERLAP = timedelta(days=1)
 
 
 def add_account(
-    actor: Actor, *, provider: str, name: str, base_url: str, token: str, callback_secret: str
+    actor: Actor,
+    *,
+    name: str,
+    provider: str = "",
+    base_url: str = "",
+    token: str = "",
+    callback_secret: str = "",
+    settings: dict[str, Any] | None = None,
 ) -> ProviderAccount:
-    """A provider account with its credentials; raises `Forbidden` unless the actor is an operator.
+    """A provider account with its credentials; raises `Forbidden` unless the actor is an operator, and `Invalid`.
 
-    The same name again updates it: an address or a credential that changed.
+    The same name again changes what is given, and nothing else. A new account needs a provider, an address and a
+    token; without a callback secret it is given a random one.
     """
     actor.require(Role.OPERATOR)
+    if provider and provider not in names():
+        raise Invalid(f"'provider' must be one of {', '.join(names())}.")
     with transaction.atomic():
-        account, created = ProviderAccount.objects.update_or_create(
-            name=name,
-            defaults={"provider": provider, "base_url": base_url, "sealed_token": seal(token)},
-            create_defaults={
-                "provider": provider,
-                "base_url": base_url,
-                "sealed_token": seal(token),
-                "sealed_callback_secret": seal(callback_secret),
-            },
-        )
-        if created:
-            record(actor, "provider_account.created", subject_id=account.id, data={"provider": provider, "name": name})
+        account = ProviderAccount.objects.select_for_update(no_key=True).filter(name=name).first()
+        if account is None:
+            account = _new_account(name, provider=provider, base_url=base_url, token=token, secret=callback_secret)
+        before = _as_kept(account)
+        account.provider = provider or account.provider
+        account.base_url = base_url or account.base_url
+        account.settings = account.settings if settings is None else settings
+        if token and token != opened(account).token:
+            account.sealed_token = seal(token)
+        if callback_secret and callback_secret != opened(account).callback_secret:
+            _replace_secret(account, callback_secret)
+        is_new, has_changed = account._state.adding, _as_kept(account) != before
+        account.save()
+        data = {"provider": account.provider, "name": name}
+        if is_new:
+            record(actor, "provider_account.created", subject_id=account.id, data=data)
+        elif has_changed:
+            record(actor, "provider_account.changed", subject_id=account.id, data=data)
     return account
+
+
+def listed_lines(account: ProviderAccount) -> list[ListedLine]:
+    """The lines that the provider says the account has. Raises `ProviderCallFailed`."""
+    return driver_of(account).list_lines(opened(account))
 
 
 def install_callbacks(account: ProviderAccount) -> Installed:
@@ -57,11 +81,36 @@ def install_callbacks(account: ProviderAccount) -> Installed:
 def _keep_secret(account: ProviderAccount, secret: str) -> None:
     with transaction.atomic():
         row = ProviderAccount.objects.select_for_update(no_key=True).get(pk=account.pk)
-        until = (timezone.now() + OVERLAP).isoformat()
-        former = [{"sealed": row.sealed_callback_secret, "until": until}] if opened(row).callback_secret else []
-        row.former_callback_secrets = [*former, *row.former_callback_secrets]
-        row.sealed_callback_secret = seal(secret)
+        _replace_secret(row, secret)
         row.save(update_fields=["sealed_callback_secret", "former_callback_secrets"])
+
+
+def _replace_secret(account: ProviderAccount, secret: str) -> None:
+    until = (timezone.now() + OVERLAP).isoformat()
+    former = [{"sealed": account.sealed_callback_secret, "until": until}]
+    account.former_callback_secrets = [*former, *account.former_callback_secrets]
+    account.sealed_callback_secret = seal(secret)
+
+
+def _new_account(name: str, *, provider: str, base_url: str, token: str, secret: str) -> ProviderAccount:
+    if not (provider and base_url and token):
+        raise Invalid("A new account needs a provider, the address of its API and a token.")
+    return ProviderAccount(
+        name=name,
+        provider=provider,
+        base_url=base_url,
+        sealed_token=seal(token),
+        sealed_callback_secret=seal(secret or token_urlsafe(32)),
+    )
+
+
+def _as_kept(account: ProviderAccount) -> tuple[Any, ...]:
+    return (account.provider, account.base_url, account.sealed_token, account.sealed_callback_secret, account.settings)
+
+
+def _address(text: str) -> str:
+    """A line's address: a number, or an Apple ID's e-mail."""
+    return text.lower() if "@" in text else e164(text)
 
 
 def add_line(actor: Actor, account: ProviderAccount, *, address: str, kind: str) -> Line:
@@ -69,7 +118,7 @@ def add_line(actor: Actor, account: ProviderAccount, *, address: str, kind: str)
     actor.require(Role.OPERATOR)
     with transaction.atomic():
         line, created = Line.objects.get_or_create(
-            address=e164(address), defaults={"account": account, "kind": kind, "wanted": Line.Wanted.IN_SERVICE}
+            address=_address(address), defaults={"account": account, "kind": kind, "wanted": Line.Wanted.IN_SERVICE}
         )
         if created:
             record(actor, "line.added", subject_id=line.id, data={"kind": kind})

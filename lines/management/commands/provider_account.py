@@ -1,0 +1,115 @@
+"""`manage.py provider_account`: bring an account with a provider into the installation, and its lines into service."""
+
+import json
+import sys
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from core.actor import Actor
+from core.errors import DomainError
+from lines import health, provisioning
+from lines.callbacks import callback_url
+from lines.models import Line, ProviderAccount
+from lines.providers import names
+from lines.providers.base import ListedLine, ProviderCallFailed
+
+_ACTOR = Actor.system("provider_account")
+
+
+class Command(BaseCommand):
+    help = (
+        "Make or change a provider account, have the provider post to us, and take lines of it into service."
+        " Credentials come from files, never from the command line."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("name", help="What the account is called here.")
+        parser.add_argument("--data", help="The data folder (also CORDBOARD_DATA).")
+        parser.add_argument("--provider", choices=names(), help="Needed for a new account.")
+        parser.add_argument("--base-url", metavar="URL", help="Where the provider's API answers.")
+        parser.add_argument("--token-file", metavar="FILE", help="Holds the credential; - reads standard input.")
+        parser.add_argument("--secret-file", metavar="FILE", help="Holds the secret that proves callbacks.")
+        parser.add_argument("--setting", action="append", default=[], metavar="NAME=JSON", help="Repeatable.")
+        parser.add_argument("--line", action="append", default=[], metavar="ADDRESS", help="Repeatable.")
+        parser.add_argument("--kind", choices=Line.Kind.values, default=Line.Kind.POOL, help="Of the lines named.")
+        parser.add_argument("--no-callbacks", action="store_true", help="Do not register for callbacks.")
+        parser.add_argument("--json", action="store_true", help="Print JSON.")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            account = self._account(options)
+            if not options["no_callbacks"]:
+                provisioning.install_callbacks(account)
+                account.refresh_from_db()
+            listed = provisioning.listed_lines(account)
+            self._take(account, listed, options)
+        except DomainError as refused:
+            raise CommandError(refused.message) from refused
+        except ProviderCallFailed as failed:
+            raise CommandError(f"The provider did not take the call: {failed}") from failed
+        self._print(account, listed, as_json=options["json"])
+
+    def _account(self, options: dict[str, Any]) -> ProviderAccount:
+        """The account, made or changed as the options say."""
+        known = ProviderAccount.objects.filter(name=options["name"]).first()
+        return provisioning.add_account(
+            _ACTOR,
+            name=options["name"],
+            provider=options["provider"] or "",
+            base_url=options["base_url"] or "",
+            token=_content(options["token_file"]),
+            callback_secret=_content(options["secret_file"]),
+            settings=_settings(known, options["setting"]),
+        )
+
+    def _take(self, account: ProviderAccount, listed: list[ListedLine], options: dict[str, Any]) -> None:
+        strange = sorted(set(options["line"]) - {line.address for line in listed})
+        if strange:
+            raise CommandError(f"The provider lists no line {', '.join(strange)} for this account.")
+        for address in options["line"]:
+            health.probe(provisioning.add_line(_ACTOR, account, address=address, kind=options["kind"]))
+
+    def _print(self, account: ProviderAccount, listed: list[ListedLine], *, as_json: bool) -> None:
+        ours = {line.address: line for line in account.lines.all()}
+        rows = [
+            {
+                "address": line.address,
+                "provider_state": line.state,
+                "kind": ours[line.address].kind if line.address in ours else None,
+                "seen": ours[line.address].seen if line.address in ours else None,
+            }
+            for line in listed
+        ]
+        if as_json:
+            self.stdout.write(json.dumps({"id": str(account.id), "callback_url": callback_url(account), "lines": rows}))
+            return
+        self.stdout.write(f"{account.name} ({account.provider}), callbacks at {callback_url(account)}")
+        for row in rows:
+            here = f"{row['kind']}, {row['seen']}" if row["kind"] else "not taken"
+            self.stdout.write(f"  {row['address']}  {row['provider_state'] or '-'}  {here}")
+
+
+def _content(file: str | None) -> str:
+    if not file:
+        return ""
+    try:
+        return (sys.stdin.read() if file == "-" else Path(file).read_text()).strip()
+    except OSError as unreadable:
+        raise CommandError(f"{file} cannot be read: {unreadable.strerror}.") from unreadable
+
+
+def _settings(known: ProviderAccount | None, given: list[str]) -> dict[str, Any] | None:
+    """The account's settings with those named; None when none are."""
+    if not given:
+        return None
+    settings = dict(known.settings) if known else {}
+    for one in given:
+        name, _, value = one.partition("=")
+        try:
+            settings[name] = json.loads(value)
+        except ValueError as unreadable:
+            raise CommandError(f"--setting {name}: the value must be JSON, so a text stands in quotes.") from unreadable
+    return settings
