@@ -132,19 +132,20 @@ def test_a_data_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None
     )
 
 
-def test_sigterm_leaves_no_process_and_a_second_start_keeps_the_data() -> None:
-    with Installation() as product:
-        password = (product.data / "operator.password").read_text()
-        product.create_key(label="kept")
-        os.kill(product.state["pid"], signal.SIGTERM)
-        waited(lambda: product.told.endswith("stopped\n"), within=30)
-        waited(lambda: processes_of(product) == [], within=5)
-        product.start()
-        assert (product.data / "operator.password").read_text() == password
-        assert product.sql("SELECT count(*) FROM accounts_apikey WHERE label = 'kept'") == [(1,)]
+# --- These end it, so they stand last
 
 
-def test_nothing_but_postgresql_outlives_a_killed_supervisor() -> None:
-    with Installation(demo=False) as product:
-        os.kill(product.state["pid"], signal.SIGKILL)
-        waited(lambda: all("postgres" in line for line in processes_of(product)), within=5)
+def test_sigterm_leaves_no_process_and_a_second_start_keeps_the_data(product: Installation) -> None:
+    password = (product.data / "operator.password").read_text()
+    product.create_key(label="kept")
+    os.kill(product.state["pid"], signal.SIGTERM)
+    waited(lambda: product.told.endswith("stopped\n"), within=30)
+    waited(lambda: processes_of(product) == [], within=5)
+    product.start()
+    assert (product.data / "operator.password").read_text() == password
+    assert product.sql("SELECT count(*) FROM accounts_apikey WHERE label = 'kept'") == [(1,)]
+
+
+def test_nothing_but_postgresql_outlives_a_killed_supervisor(product: Installation) -> None:
+    os.kill(product.state["pid"], signal.SIGKILL)
+    waited(lambda: all("postgres" in line for line in processes_of(product)), within=5)
