@@ -112,7 +112,8 @@ def _of_flow(flow: Flow, week: Week, now: datetime) -> list[Signal]:
 
 def _of_inbound(flow: Flow, week: Week, now: datetime) -> list[Signal]:
     silent = now - flow.inbound_at if flow.inbound_at else _silence_at(week.heard, now)
-    usual = [gap for days in _DAYS_BACK if (gap := _silence_at(week.heard, now - timedelta(days=days)))]
+    before = [_silence_at(week.heard, now - timedelta(days=days)) for days in _DAYS_BACK]
+    usual = [gap for gap in before if gap is not None]
     return [
         judged("inbound_delay", flow.inbound_delay_p95, flow.inbound_now, at=now),
         judged("callback_gap", flow.late_hour, 1, at=now),
@@ -270,10 +271,10 @@ def _flows(now: datetime) -> defaultdict[UUID, Flow]:
 def _weeks(now: datetime) -> defaultdict[UUID, Week]:
     weeks: defaultdict[UUID, Week] = defaultdict(Week)
     hours = LineHour.objects.filter(hour__gt=now - timedelta(days=7), hour__lte=now)
-    medians = models.Avg("delivery_p50", filter=Q(delivered__gt=0))
-    for line_id, outbound, inbound, opted_out, usual in hours.values_list("line").annotate(
-        Sum("accepted"), Sum("inbound"), Sum("opted_out"), medians
-    ):
+    # Of the time before: a line that is slow just now would make that its own.
+    medians = models.Avg("delivery_p50", filter=Q(delivered__gt=0, hour__lt=now - _HOURS_AFRESH))
+    sums = {"sent": Sum("accepted"), "written": Sum("inbound"), "left": Sum("opted_out"), "usual": medians}
+    for line_id, outbound, inbound, opted_out, usual in hours.values_list("line").annotate(**sums):
         week = weeks[line_id]
         week.outbound, week.inbound, week.opted_out, week.usual_delivery = outbound, inbound, opted_out, usual
     heard = LineHour.objects.filter(hour__gt=now - timedelta(days=36), inbound__gt=0)
