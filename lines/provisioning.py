@@ -1,8 +1,10 @@
 """Bringing provider accounts and lines into the installation."""
 
+import ipaddress
 from datetime import timedelta
 from secrets import token_urlsafe
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.db import transaction
 from django.utils import timezone
@@ -45,7 +47,7 @@ def add_account(
             account = _new_account(name, provider=provider, base_url=base_url, token=token, secret=callback_secret)
         before = _as_kept(account)
         account.provider = provider or account.provider
-        account.base_url = base_url or account.base_url
+        account.base_url = _checked_url(base_url) if base_url else account.base_url
         account.settings = account.settings if settings is None else settings
         if token and token != opened(account).token:
             account.sealed_token = seal(token)
@@ -98,7 +100,7 @@ def _new_account(name: str, *, provider: str, base_url: str, token: str, secret:
     return ProviderAccount(
         name=name,
         provider=provider,
-        base_url=base_url,
+        base_url=_checked_url(base_url),
         sealed_token=seal(token),
         sealed_callback_secret=seal(secret or token_urlsafe(32)),
     )
@@ -113,13 +115,35 @@ def _address(text: str) -> str:
     return text.lower() if "@" in text else e164(text)
 
 
+def _checked_url(url: str) -> str:
+    """The address of a provider's API. A credential travels with every call: plain HTTP stays within a network."""
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.username:
+        raise Invalid("The address of a provider's API is like https://host:port, with no password and no query.")
+    if parts.scheme == "http" and not _is_near(parts.hostname):
+        raise Invalid("Over plain HTTP a provider must be within a private network; use https.")
+    return url.rstrip("/")
+
+
+def _is_near(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_private
+    except ValueError:
+        return "." not in host or host.rpartition(".")[2] in {"local", "lan", "internal", "home"}
+
+
 def add_line(actor: Actor, account: ProviderAccount, *, address: str, kind: str) -> Line:
-    """A line in service; its health is unknown until it is probed. The same address again is the same line."""
+    """A line in service; its health is unknown until it is probed. The same address again is the same line.
+
+    Raises `Forbidden` unless the actor is an operator, `NotE164`, `Invalid` for a line of another account.
+    """
     actor.require(Role.OPERATOR)
+    service = Line.Service.IMESSAGE if "imessage" in driver_of(account).card.services else Line.Service.SMS
+    made = {"account": account, "kind": kind, "service": service, "wanted": Line.Wanted.IN_SERVICE}
     with transaction.atomic():
-        line, created = Line.objects.get_or_create(
-            address=_address(address), defaults={"account": account, "kind": kind, "wanted": Line.Wanted.IN_SERVICE}
-        )
+        line, created = Line.objects.select_related("account").get_or_create(address=_address(address), defaults=made)
+        if line.account_id != account.id:
+            raise Invalid(f"{line.address} is a line of the account {line.account.name!r}.")
         if created:
             record(actor, "line.added", subject_id=line.id, data={"kind": kind})
     return line

@@ -67,6 +67,8 @@ class ProviderCallFailed(Exception):
 
 
 NOT_SUPPORTED = "not_supported_on_line"
+# Some capabilities of the card are gone until a helper program at the provider is back.
+HELPER_LOST = "helper_lost"
 
 
 def not_supported(what: str) -> ProviderCallFailed:

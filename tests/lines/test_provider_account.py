@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from core.errors import Forbidden
+from core.errors import Forbidden, Invalid
 from events.models import Event
 from lines.models import Line, ProviderAccount
 from lines.providers import opened
-from lines.provisioning import add_account
+from lines.provisioning import add_account, add_line
 from tests import make
 from tests.lines.drivers import hosted
 
@@ -120,3 +120,33 @@ def test_wrong_credentials_are_said(provider: hosted.StandIn, tmp_path: Path) ->
 def test_only_an_operator_may(db: None) -> None:
     with pytest.raises(Forbidden):
         add_account(make.admin_of(make.make_organization()), name="main", provider="sendblue")
+
+
+@pytest.mark.parametrize(
+    ("url", "taken"),
+    [
+        ("https://mac.example.com:1234/", True),
+        ("http://192.168.1.7:1234", True),
+        ("http://mac-1.local:1234", True),
+        ("http://mac.example.com:1234", False),
+        ("http://8.8.8.8:1234", False),
+        ("https://user:password@mac.example.com", False),
+        ("ftp://mac.example.com", False),
+    ],
+)
+def test_a_credential_crosses_no_open_network_in_the_clear(url: str, taken: bool, db: None) -> None:
+    def add() -> ProviderAccount:
+        return add_account(make.operator(), name="mac", provider="bluebubbles", base_url=url, token="password")
+
+    if taken:
+        assert add().base_url == url.rstrip("/")
+        return
+    with pytest.raises(Invalid):
+        add()
+
+
+def test_a_line_belongs_to_one_account(db: None) -> None:
+    line = make.make_line()
+    other = make.make_account("other")
+    with pytest.raises(Invalid, match="is a line of the account"):
+        add_line(make.operator(), other, address=line.address, kind="pool")

@@ -13,8 +13,8 @@ from core.errors import DomainError
 from lines import health, provisioning
 from lines.callbacks import callback_url
 from lines.models import Line, ProviderAccount
-from lines.providers import names
-from lines.providers.base import ListedLine, ProviderCallFailed
+from lines.providers import driver_of, names
+from lines.providers.base import HELPER_LOST, NOT_SUPPORTED, ListedLine, ProviderCallFailed
 
 _ACTOR = Actor.system("provider_account")
 
@@ -41,10 +41,10 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             account = self._account(options)
+            listed = _listed(account, named=options["line"])
             if not options["no_callbacks"]:
                 provisioning.install_callbacks(account)
                 account.refresh_from_db()
-            listed = provisioning.listed_lines(account)
             self._take(account, listed, options)
         except DomainError as refused:
             raise CommandError(refused.message) from refused
@@ -84,12 +84,30 @@ class Command(BaseCommand):
             for line in listed
         ]
         if as_json:
-            self.stdout.write(json.dumps({"id": str(account.id), "callback_url": callback_url(account), "lines": rows}))
+            self.stdout.write(
+                json.dumps({"id": str(account.id), "callback_url": _callback_url(account), "lines": rows})
+            )
             return
-        self.stdout.write(f"{account.name} ({account.provider}), callbacks at {callback_url(account)}")
+        self.stdout.write(f"{account.name} ({account.provider}), callbacks at {_callback_url(account)}")
         for row in rows:
             here = f"{row['kind']}, {row['seen']}" if row["kind"] else "not taken"
             self.stdout.write(f"  {row['address']}  {row['provider_state'] or '-'}  {here}")
+
+
+def _listed(account: ProviderAccount, *, named: list[str]) -> list[ListedLine]:
+    """What the provider lists; where it cannot list just now, the operator's word for a line is taken."""
+    try:
+        return provisioning.listed_lines(account)
+    except ProviderCallFailed as failed:
+        if named and failed.error and failed.error.code in {HELPER_LOST, NOT_SUPPORTED}:
+            return [ListedLine(address) for address in named]
+        raise
+
+
+def _callback_url(account: ProviderAccount) -> str:
+    """Without the secret that some providers' paths end with."""
+    url = callback_url(account)
+    return f"{url.rpartition('/')[0]}/..." if driver_of(account).secret_in_path else url
 
 
 def _content(file: str | None) -> str:

@@ -16,6 +16,7 @@ import httpx
 
 from lines.effects import EFFECTS
 from lines.providers.base import (
+    NOT_SUPPORTED,
     Account,
     AliasLost,
     CallbackId,
@@ -78,10 +79,11 @@ class BlueBubblesDriver(Driver):
     deadlines = Deadlines(send=150, tapback=60)
     secret_in_path = True
     read_back_waits = (5, 30, 120, 600)
+    limits = {"line_in_flight": 4}
 
     def send(self, account: Account, order: SendOrder) -> SendReceipt:
         if order.service == "sms":
-            return _refused(ErrorClass.PERMANENT, "not_supported_on_line", "A Mac sends iMessages.")
+            return _refused(ErrorClass.PERMANENT, NOT_SUPPORTED, "A Mac sends iMessages.")
         try:
             return Sending(account, order).run()
         except ProviderCallFailed as failed:

@@ -4,6 +4,7 @@ from typing import Any
 
 from lines.effects import EFFECTS
 from lines.providers.base import (
+    HELPER_LOST,
     Account,
     ErrorClass,
     Outcome,
@@ -28,7 +29,7 @@ class Sending:
             return self._in_chat("private-api")
         except ProviderCallFailed as failed:
             plain = not self.order.media or (len(self.order.media) == 1 and not self.order.text)
-            if failed.error is None or failed.error.code != "helper_lost" or not plain:
+            if failed.error is None or failed.error.code != HELPER_LOST or not plain:
                 raise
         # Nothing was sent. The default route cannot carry what only the helper does.
         return self._in_chat("apple-script")

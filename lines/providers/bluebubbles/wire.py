@@ -9,6 +9,7 @@ from urllib.parse import quote
 import httpx
 
 from lines.providers.base import (
+    HELPER_LOST,
     Account,
     ErrorClass,
     ProviderCallFailed,
@@ -33,8 +34,9 @@ def on_chat(chat: str, human: str, call: Callable[[str], None]) -> None:
 
 
 def chats(chat: str, human: str) -> list[str]:
-    """The forms in which the server may know a thread, the hint first."""
-    return list(dict.fromkeys(form for form in [chat, f"iMessage;-;{human}", f"any;-;{human}"] if ";-;" in form))
+    """The forms in which the server may know a thread, the hint first; never a group's, never one of SMS."""
+    forms = [chat, f"iMessage;-;{human}", f"any;-;{human}"]
+    return list(dict.fromkeys(form for form in forms if ";-;" in form and not form.startswith("SMS;")))
 
 
 def chat_call(account: Account, chat: str, deed: str, deadline: float) -> None:
@@ -125,7 +127,7 @@ def _error(status: int, answer: Mapping[str, Any]) -> ProviderError | None:
     if 400 <= status < 500:
         return ProviderError(ErrorClass.PERMANENT, f"http_{status}", text)
     if "private api" in words and ("not enabled" in words or "not connected" in words or "disabled" in words):
-        return ProviderError(ErrorClass.RETRYABLE, "helper_lost", text, scope=Scope.LINE)
+        return ProviderError(ErrorClass.RETRYABLE, HELPER_LOST, text, scope=Scope.LINE)
     if "sent with an error" in words or "attached message error code" in words:
         return ProviderError(ErrorClass.UNKNOWN, "sent_with_error", text)
     return None if status < 500 else ProviderError(ErrorClass.UNKNOWN, f"http_{status}", text)
