@@ -26,7 +26,7 @@ from imessage.models import Conversation, Direction, Message, Part, RouterMessag
 from lines import dispatching, health, pacing
 from lines.callbacks import status_url
 from lines.dispatching import ClaimLost, Step
-from lines.models import RESERVED_FOR, Dispatch, Line, Route
+from lines.models import RESERVED_FOR, Dispatch, Line
 from lines.pacing import Hold
 from lines.providers.base import (
     ErrorClass,
@@ -37,6 +37,7 @@ from lines.providers.base import (
     SendOrder,
     SendReceipt,
 )
+from lines.threads import chat_of, note_chat
 
 logger = logging.getLogger(__name__)
 
@@ -109,11 +110,6 @@ class Head:
             status_url=status_url(self.line.account, str(self.id)),
             read_media=upload_of,
         )
-
-
-def chat_of(line: Line, human: str) -> str:
-    """The provider's name of this thread, if it ever told."""
-    return Route.objects.filter(line=line, human=human).values_list("chat", flat=True).first() or ""
 
 
 def wake_queue(conversation_id: UUID, *, at: datetime | None = None) -> None:
@@ -245,6 +241,7 @@ def _record_receipt(queue: Queue, head: Head, dispatch: Dispatch, receipt: SendR
         return still_ours  # a report settled it meanwhile; the next round reads what it says
     if receipt.outcome is Outcome.ACCEPTED:
         queue.conclude(head, receipt)
+        _note_accepted(head, receipt)
         return still_ours
     if dispatching.is_unknown(receipt):
         queue.come_back(timezone.now() + timedelta(seconds=1))
@@ -267,7 +264,8 @@ def _record_refusal(queue: Queue, head: Head, dispatch: Dispatch, receipt: SendR
     """The provider refused: fail for good, wait and try again, or hold the whole line."""
     error = receipt.error
     if error and error.error_class is ErrorClass.LINE_DOWN:
-        health.see(head.line, seen=Line.Seen.DOWN, reasons=[error.code])
+        for line in _struck(head.line, error):
+            health.see(line, seen=Line.Seen.DOWN, reasons=[error.code])
         return False  # the line's return wakes its queues
     if error and error.error_class is ErrorClass.HELD:
         return _wait(queue, head, _asked_to_wait(head, error))
@@ -279,6 +277,24 @@ def _record_refusal(queue: Queue, head: Head, dispatch: Dispatch, receipt: SendR
         return False
     queue.conclude(head, receipt)
     return True
+
+
+def _note_accepted(head: Head, receipt: SendReceipt) -> None:
+    """What an answer tells beside the text's own fate."""
+    if receipt.chat:
+        note_chat(head.line, head.human, receipt.chat)
+    if receipt.line and receipt.line != head.line.address:
+        # The text is on the phone, from a strange sender: the next one must not follow it.
+        logger.error("A provider used another line", extra={"line_id": str(head.line.id), "order_id": str(head.id)})
+        health.hear_verdict(head.line, seen=Line.Seen.FLAGGED, reason="wrong_sender")
+
+
+def _struck(line: Line, error: ProviderError) -> list[Line]:
+    """The lines that cannot send because of this error, in the order in which lines are locked."""
+    if error.scope is not Scope.ACCOUNT:
+        return [line]
+    lines = Line.objects.filter(account_id=line.account_id).exclude(wanted=Line.Wanted.RETIRED)
+    return list(lines.exclude(seen=Line.Seen.FLAGGED).select_related("account").order_by("id"))
 
 
 def _asked_to_wait(head: Head, error: ProviderError) -> Hold:
@@ -313,7 +329,10 @@ class ConversationQueue:
         conversation = self._locked()
         while message := self._oldest():
             if message.line.holds_queue:
-                return None
+                if not self._was_held_too_long(message):
+                    return None
+                receipts.advance(_DRAIN, message, Message.Status.ERROR, reason="line_unavailable")
+                continue
             if self._waits(conversation, message):
                 # A new text woke the queue early: the wake-up that was planned must not be spent on it.
                 wake_queue(self.conversation_id, at=conversation.next_attempt_at)
@@ -331,7 +350,8 @@ class ConversationQueue:
             message.provider_handle = receipt.handle
             # What a provider calls queued has left us: ours is at least accepted.
             state = receipt.state if receipt.state in _TOLD_AT_ONCE else Message.Status.ACCEPTED
-            receipts.advance(_DRAIN, message, state, service=receipt.service)
+            receipts.advance(_DRAIN, message, state, service=receipt.service, downgraded=receipt.downgraded)
+            receipts.note_left_out(message, receipt.notes)
             return
         # Refused up front for good: declined. Tried and failed: an error (contract/lines.md 2.6).
         up_front = receipt.error is not None and receipt.error.error_class is ErrorClass.PERMANENT
@@ -359,6 +379,13 @@ class ConversationQueue:
             .order_by("position")
             .first()
         )
+
+    def _was_held_too_long(self, message: Message) -> bool:
+        """An answer that late is as good as none; a text that may be out already waits for its line all the same."""
+        patience = pacing.limits_of(message.line).hold_seconds
+        if not patience or timezone.now() - message.created_at < timedelta(seconds=patience):
+            return False
+        return not Dispatch.objects.open().filter(order_id=message.id).exists()
 
     def _waits(self, conversation: Conversation, message: Message) -> bool:
         """Whether the queue was told to wait, for this text: the one before it may have been settled meanwhile."""

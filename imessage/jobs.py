@@ -15,9 +15,13 @@ from imessage.draining import ConversationQueue, RouterQueue, drain, wake_queue,
 from imessage.models import Conversation, Direction, Message, RouterMessage
 from imessage.receiving import apply_in_order
 from lines.models import Callback, Line
+from lines.providers.base import Limits
 
 # What should have moved by now and has not is nudged again: the net under every lost wake-up.
 _OVERDUE = timedelta(seconds=10)
+
+# The usual longest hold; a line with a longer one of its own is looked at in vain.
+_HELD_AT_MOST = timedelta(seconds=Limits().hold_seconds or 0)
 
 _fetching = threading.BoundedSemaphore(4)
 
@@ -83,6 +87,8 @@ def sweep(timestamp: int) -> None:
     with transaction.atomic():
         for conversation_id in _overdue_conversations():
             wake_queue(conversation_id)
+        for conversation_id in _held_too_long():
+            wake_queue(conversation_id)
         owed = _owed().filter(created_at__lt=overdue, line__in=Line.objects.flowing()).values_list("line_id", "human")
         for line_id, human in owed.order_by("line_id", "human").distinct()[:500]:
             wake_router(line_id, human)
@@ -107,6 +113,12 @@ def _overdue_conversations() -> list[UUID]:
     )
     due = Q(next_attempt_at=None) | Q(next_attempt_at__lt=now)
     return list(Conversation.objects.filter(Exists(stuck), due).order_by("id").values_list("id", flat=True)[:500])
+
+
+def _held_too_long() -> list[UUID]:
+    """Conversations on held lines with texts that may have waited as long as texts may."""
+    late = _queued().filter(created_at__lt=timezone.now() - _HELD_AT_MOST).exclude(line__in=Line.objects.flowing())
+    return list(late.order_by("conversation_id").values_list("conversation_id", flat=True).distinct()[:100])
 
 
 def _queued() -> models.QuerySet[Message]:

@@ -1,7 +1,7 @@
 """What became of a message: delivery states that only rise, and who has read what; and the typing bubble."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from django.db import transaction
@@ -19,6 +19,7 @@ from imessage.models import Conversation, DeliveryStep, Direction, Message
 from imessage.telling import tell
 from lines.direct import direct_call
 from lines.providers.base import ProviderError
+from lines.threads import chat_of
 
 # Shorter waits are everyday pace, not news.
 _WORTH_TELLING = timedelta(seconds=30)
@@ -31,6 +32,11 @@ _HOLDS = {
     "new_contacts": "The line has written to enough new humans for now.",
     "ramp": "The line writes to no new humans on the first day after trouble.",
     "awaiting_reply": "Enough texts went out unanswered; the human must write first.",
+}
+
+_LEFT_OUT = {
+    "effect_dropped": "Sent without its effect: the line has none like it.",
+    "reply_dropped": "Sent as an ordinary text: the line could not answer inline.",
 }
 
 _FAILED = {Message.Status.ERROR, Message.Status.DECLINED}
@@ -123,6 +129,12 @@ def note_hold(actor: Actor, message: Message, *, reason: str, until: datetime | 
         tell(actor, "message.held", message, reason=reason, until=until.isoformat() if until else None)
 
 
+def note_left_out(message: Message, notes: Sequence[str]) -> None:
+    """What the provider or the driver left out of a text on its way, each a step of its own."""
+    for note in notes:
+        DeliveryStep.objects.create(message=message, state="note", detail=_LEFT_OUT.get(note, note)[:500])
+
+
 def mark_read(actor: Actor, conversation: Conversation) -> int:
     """Send a read receipt and mark the visible inbound messages read; the number of messages marked.
 
@@ -137,8 +149,9 @@ def mark_read(actor: Actor, conversation: Conversation) -> int:
     if newest is None:
         return 0
     line = conversation.connection.line
+    chat = chat_of(line, conversation.human)
     with direct_call(line) as (driver, account):
-        driver.mark_read(account, line=line.address, human=conversation.human)
+        driver.mark_read(account, line=line.address, human=conversation.human, chat=chat)
     return _mark(actor, conversation, up_to=newest)
 
 
@@ -146,8 +159,9 @@ def send_typing(actor: Actor, conversation: Conversation) -> None:
     """Show the typing bubble on the human's phone; it ends by itself. Raises as `mark_read` does."""
     conversation = _reachable(conversation)
     line = conversation.connection.line
+    chat = chat_of(line, conversation.human)
     with direct_call(line) as (driver, account):
-        driver.typing(account, line=line.address, human=conversation.human, on=True)
+        driver.typing(account, line=line.address, human=conversation.human, on=True, chat=chat)
     signal_typing(conversation, on=True, by="agent")
 
 

@@ -18,7 +18,7 @@ from core.wake import wake
 from events.record import record
 from imessage import connecting, media, receipts, tapbacks
 from imessage.draining import wake_queue
-from imessage.errors import NoRouter
+from imessage.errors import ConnectionReleased, NoRouter
 from imessage.models import Connection, Conversation, Direction, Message, Part, RouterMessage, Service
 from imessage.sending import append, lock_conversation
 from imessage.telling import tell
@@ -31,6 +31,7 @@ from lines.providers import driver_of, opened
 from lines.providers.base import (
     AliasLost,
     LineReported,
+    OptedOut,
     Outcome,
     OwnTextSeen,
     ReadReported,
@@ -41,6 +42,8 @@ from lines.providers.base import (
     TapbackArrived,
     TapbackTextArrived,
     TextArrived,
+    TextEdited,
+    TextUnsent,
     TypingChanged,
     Unrecognised,
 )
@@ -129,7 +132,7 @@ def _apply(callback: Callback) -> tuple[Callback.State, str]:
     except (DataError, ValueError) as unstorable:
         # Longer or stranger than our columns: trying again would never help.
         return Callback.State.UNRECOGNISED, f"{type(unstorable).__name__}: {cleaned(str(unstorable))}"[:500]
-    if any(isinstance(report, Unrecognised) for report in told):
+    if any(isinstance(report, Unrecognised | TextEdited | TextUnsent) for report in told):
         return Callback.State.UNRECOGNISED, ""
     return Callback.State.APPLIED, ""
 
@@ -162,6 +165,8 @@ def _apply_report(callback: Callback, report: Report) -> bool:
             _receive_read(line, report)
         case TypingChanged():
             _receive_typing(line, report)
+        case OptedOut():
+            _opt_out(line, report)
         case LineReported():
             health.hear_verdict(line, seen=report.seen, reason=report.reason)
         case AliasLost():
@@ -383,6 +388,13 @@ def _apply_status(dispatch: Dispatch, report: StatusChanged) -> None:
             downgraded=report.downgraded,
             error=report.error,
         )
+
+
+def _opt_out(line: Line, report: OptedOut) -> None:
+    """The human wants no more of it: their connection over this line ends, on every service."""
+    with contextlib.suppress(Unrouted, ConnectionReleased):
+        _, connection = _addressee(line, report.human)
+        connecting.release(_PROVIDER, connection, by="human")
 
 
 def _receive_read(line: Line, report: ReadReported) -> None:

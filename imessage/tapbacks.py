@@ -16,6 +16,7 @@ from imessage.receipts import require_reachable
 from imessage.shapes import tapback_shape
 from imessage.telling import tell
 from lines.direct import direct_call
+from lines.threads import chat_of
 
 # What agents may send under its name (contract/inkbox.md 11.1).
 SENDABLE = [kind.value for kind in TapbackKind if kind != TapbackKind.CUSTOM]
@@ -37,11 +38,13 @@ def send_tapback(actor: Actor, message: Message, *, kind: str, emoji: str = "", 
     current = _live(message, part_index, Direction.OUTBOUND)
     if current and (current.kind, current.emoji) == (kind, emoji):
         return current
+    chat = chat_of(message.line, message.human)
     with direct_call(message.line) as (driver, account):
         driver.tapback(
             account,
             line=message.line.address,
             human=message.human,
+            chat=chat,
             handle=message.provider_handle,
             part=part_index,
             kind=kind,
@@ -69,11 +72,13 @@ def take_back_tapback(actor: Actor, tapback: Tapback) -> None:
         return
     message = Message.objects.select_related("line__account").get(pk=tapback.message_id)
     _reachable(message)
+    chat = chat_of(message.line, message.human)
     with direct_call(message.line) as (driver, account):
         driver.tapback(
             account,
             line=message.line.address,
             human=message.human,
+            chat=chat,
             handle=message.provider_handle,
             part=tapback.part_index,
             kind=tapback.kind,

@@ -29,6 +29,9 @@ from lines.providers.base import (
 # A worker that held its claim so long without calling was frozen; another may have taken over meanwhile.
 LEASE = timedelta(seconds=10)
 
+# How long a provider remembers a send key is not documented; after this a lost text is looked up instead.
+KEY_TRUSTED_FOR = timedelta(minutes=30)
+
 # Two honest "no"s of a lookup allow one new attempt; after that an operator decides.
 MOST_BLIND_ATTEMPTS = 2
 
@@ -121,7 +124,8 @@ def find_out(dispatch: Dispatch, order: SendOrder) -> SendReceipt | None:
     """
     account = dispatch.line.account
     driver, credentials = driver_of(account), opened(account, correlation=str(dispatch.id))
-    if driver.can_repeat(credentials, line=dispatch.line.address):
+    trusted = timezone.now() - dispatch.claimed_at < KEY_TRUSTED_FOR
+    if trusted and driver.can_repeat(credentials, line=dispatch.line.address):
         return _repeat(driver, credentials, order)
     known = set(
         Dispatch.objects.filter(line=dispatch.line, human=dispatch.human)

@@ -3,6 +3,11 @@
 from lines.models import Line, ProviderAccount, Route
 
 
+def chat_of(line: Line, human: str) -> str:
+    """The provider's name of this thread, if it ever told."""
+    return Route.objects.filter(line=line, human=human).values_list("chat", flat=True).first() or ""
+
+
 def note_chat(line: Line, human: str, chat: str) -> None:
     """Keep the provider's name of the pair's thread, if there is such a pair."""
     Route.objects.filter(line=line, human=human).exclude(chat=chat).update(chat=chat[:200])

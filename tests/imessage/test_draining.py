@@ -31,6 +31,7 @@ from tests.providers.scripted import (
     status_event,
     tell,
     text_in,
+    unknown,
     waiting_jobs,
 )
 
@@ -327,3 +328,66 @@ def with_limits(conversation: Conversation, **limits: Any) -> None:
     account = conversation.connection.line.account
     account.limits = limits
     account.save(update_fields=["limits"])
+
+
+def test_a_line_that_stays_down_fails_what_waited_for_it(written: Conversation, driver: ScriptedDriver) -> None:
+    message = send(written)
+    health.see(message.line, seen="down", reasons=["offline"])
+    drain_now(written)
+    assert now_of(message).status == "queued"
+    Message.objects.filter(pk=message.pk).update(created_at=timezone.now() - timedelta(minutes=31))
+    sweep(0)
+    run_jobs()
+    assert (now_of(message).status, message.error_reason, driver.sent) == ("error", "line_unavailable", [])
+
+
+def test_a_text_that_may_be_out_is_never_failed_by_its_line(written: Conversation, driver: ScriptedDriver) -> None:
+    driver.answers = [unknown()]
+    message = send(written)
+    drain_now(written)
+    health.see(message.line, seen="down", reasons=["offline"])
+    Message.objects.filter(pk=message.pk).update(created_at=timezone.now() - timedelta(hours=2))
+    let_time_pass()
+    drain_now(written)
+    assert now_of(message).status == "queued"
+
+
+def test_refused_credentials_stop_every_line_of_the_account(written: Conversation, driver: ScriptedDriver) -> None:
+    other = make.make_line(account=written.connection.line.account)
+    error = ProviderError(ErrorClass.LINE_DOWN, "unauthorized", "No.", scope=Scope.ACCOUNT)
+    driver.answers = [SendReceipt(outcome=Outcome.REFUSED, error=error)]
+    send(written)
+    drain_now(written)
+    other.refresh_from_db()
+    assert other.seen == "down"
+
+
+def test_another_line_than_asked_for_stops_the_line_at_once(written: Conversation, driver: ScriptedDriver) -> None:
+    driver.answers = [SendReceipt(outcome=Outcome.ACCEPTED, handle="h", line="me@example.com")]
+    first, second = send(written, "one"), send(written, "two")
+    drain_now(written)
+    assert (now_of(first).status, now_of(second).status, driver.texts) == ("sent", "queued", ["one"])
+    assert (first.line.seen, first.line.seen_reasons) == ("flagged", ["wrong_sender"])
+
+
+def test_what_was_left_out_and_the_name_of_the_thread_are_kept(written: Conversation, driver: ScriptedDriver) -> None:
+    driver.answers = [
+        SendReceipt(outcome=Outcome.ACCEPTED, handle="h", chat="chat-1", notes=["effect_dropped"]),
+        accepted(),
+    ]
+    first = send(written, "one")
+    send(written, "two")
+    drain_now(written)
+    assert "note" in [step.state for step in first.delivery_steps.all()]
+    assert [order.chat for order in driver.sent] == ["", "chat-1"]
+    assert [order.first_contact for order in driver.sent] == [False, False]
+    assert f"/{first.id}/" in driver.sent[0].status_url
+
+
+def test_a_key_is_not_trusted_for_ever(written: Conversation, driver: ScriptedDriver) -> None:
+    driver.has_send_key, driver.answers, driver.looked_up = True, [unknown()], [accepted("found")]
+    message = send(written)
+    drain_now(written)
+    let_time_pass(timedelta(hours=1))
+    drain_now(written)
+    assert (now_of(message).provider_handle, len(driver.sent)) == ("found", 1)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db import connection
+from django.utils import timezone
 from procrastinate.contrib.django import app
 
 from imessage.draining import ConversationQueue, RouterQueue, drain
@@ -155,9 +156,9 @@ def drain_router_now(line: Line, human: str = make.HUMAN) -> None:
     drain(RouterQueue(line.id, human))
 
 
-def let_time_pass() -> None:
-    """What was to be looked at later is due now."""
-    Dispatch.objects.update(next_lookup_at=START, claimed_at=START)
+def let_time_pass(ago: timedelta = timedelta(minutes=10)) -> None:
+    """What was to be looked at later is due now; the calls were made so long ago."""
+    Dispatch.objects.update(next_lookup_at=START, claimed_at=timezone.now() - ago)
     Conversation.objects.update(next_attempt_at=None)
 
 
