@@ -30,6 +30,7 @@ from lines.providers.base import (
     Media,
     MediaRequest,
     Outcome,
+    OwnTextSeen,
     ProviderCallFailed,
     ProviderError,
     ReadReported,
@@ -113,9 +114,8 @@ class BlooioDriver(Driver):
         for row in reversed(sent):
             if row.get("internal_id") != order.line or row.get("message_id") in known:
                 continue
-            if (row.get("text") or "").strip() == order.text.strip() and bool(row.get("attachments")) == bool(
-                order.media
-            ):
+            same = str(row.get("text") or "").split() == order.text.split()
+            if same and bool(row.get("attachments")) == bool(order.media):
                 return _found(row)
         return None
 
@@ -238,7 +238,12 @@ class BlooioDriver(Driver):
 
     def parse(self, account: Account, *, body: bytes) -> list[Report]:
         event = _parsed(body)
-        return [_report(str(event.get("event")), event)]
+        kind = str(event.get("event"))
+        report = _report(kind, event)
+        # Somebody may have written at Blooio itself: told once as sent, or found by a poll.
+        if isinstance(report, StatusChanged) and (kind == "message.sent" or event.get("polled")):
+            return [_own_text(event, report), report]
+        return [report]
 
     def _is_known_as_sms(self, account: Account, order: SendOrder) -> bool:
         """Asked before a first text that may not fall back: they fall back by themselves and cannot be told not to."""
@@ -382,6 +387,18 @@ def _status(word: str, event: dict[str, Any], thread: dict[str, Any]) -> Report:
     )
 
 
+def _own_text(event: dict[str, Any], status: StatusChanged) -> OwnTextSeen:
+    return OwnTextSeen(
+        line=status.line,
+        human=status.human,
+        at=status.at,
+        handle=status.handle,
+        text=str(event.get("text") or ""),
+        state=status.state,
+        service=status.service,
+    )
+
+
 def _failure(told: dict[str, Any]) -> ProviderError:
     if "cancelled" in {told.get("event", "").removeprefix("message."), told.get("status")}:
         return ProviderError(ErrorClass.PERMANENT, "cancelled", "Cancelled before it left.")
@@ -395,7 +412,7 @@ def _events(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
     word = "received" if inbound else str(row.get("status"))
     told = {name: row.get(name) for name in ("message_id", "external_id", "internal_id", "text", "attachments")}
     told |= {"protocol": row.get("protocol"), "reply_to": row.get("reply_to")}
-    told["timestamp"] = row.get("time_sent")
+    told |= {"timestamp": row.get("time_sent"), "polled": True}
     if inbound or word in {"sent", "delivered", "failed"}:
         at = row.get("time_delivered") if word == "delivered" else row.get("time_sent")
         yield {**told, "event": f"message.{word}", f"{word}_at": at, "error_message": row.get("error")}

@@ -32,6 +32,7 @@ from lines.providers.base import (
     MediaRequest,
     OptedOut,
     Outcome,
+    OwnTextSeen,
     ProviderCallFailed,
     ProviderError,
     ReplyTarget,
@@ -254,7 +255,8 @@ class SendblueDriver(Driver):
         since = (read - _OVERLAP).isoformat()
         rows = _listed(account, timeout=account.deadlines.poll, updated_at_gte=since)
         newest = max([read, *(at for row in rows if (at := _time(row.get("date_updated"))))])
-        return [json.dumps(row).encode() for row in rows], newest.isoformat()
+        # Marked, because a text that somebody wrote at Sendblue itself is met here alone.
+        return [json.dumps({**row, "polled": True}).encode() for row in rows], newest.isoformat()
 
     def prove(
         self, account: Account, *, headers: Mapping[str, str], body: bytes, url: str, order_key: str = ""
@@ -282,7 +284,7 @@ class SendblueDriver(Driver):
         event = _parsed(body)
         line, human = _ends(event)
         if event.get("message_handle"):
-            return [_status(event, line, human)] if event.get("is_outbound") else _heard(event, line, human)
+            return _told(event, line, human) if event.get("is_outbound") else _heard(event, line, human)
         return [_other(event, line, human)]
 
     def _is_known_as_sms(self, account: Account, order: SendOrder) -> bool:
@@ -405,7 +407,8 @@ def _usage(account: Account, line: str) -> dict[str, Any]:
 
 def _is_of(order: SendOrder, row: dict[str, Any]) -> bool:
     """Whether a listed message is the order's; links of files are rewritten on the way, so only texts compare."""
-    return (row.get("content") or "").strip() == order.text.strip() and bool(row.get("media_url")) == bool(order.media)
+    same = str(row.get("content") or "").split() == order.text.split()
+    return same and bool(row.get("media_url")) == bool(order.media)
 
 
 def _refused(error: ProviderError) -> SendReceipt:
@@ -483,22 +486,23 @@ def _ends(event: dict[str, Any]) -> tuple[str, str]:
     return str(event.get("sendblue_number") or line or ""), str(human or event.get("number") or "")
 
 
-def _status(event: dict[str, Any], line: str, human: str) -> Report:
-    word = str(event.get("status"))
-    at = _time(event.get("date_updated"))
+def _told(event: dict[str, Any], line: str, human: str) -> list[Report]:
+    """What became of a text from our line; one found by a poll may be nobody's order."""
+    word, handle = str(event.get("status")), str(event["message_handle"])
+    thread: dict[str, Any] = {"line": line, "human": human, "at": _time(event.get("date_updated"))}
     if word not in _STATES:
-        return Unrecognised(line=line, human=human, at=at, raw_type=f"status {word}"[:60])
+        return [Unrecognised(**thread, raw_type=f"status {word}"[:60])]
     state = _STATES[word]
-    return StatusChanged(
-        line=line,
-        human=human,
-        at=at,
-        handle=str(event["message_handle"]),
+    status = StatusChanged(
+        **thread,
+        handle=handle,
         state=state,
         service=_SERVICES.get(str(event.get("service")).lower(), ""),
         downgraded=event.get("was_downgraded"),
         error=_error(event) if state in {"error", "declined"} else None,
     )
+    own = OwnTextSeen(**thread, handle=handle, text=str(event.get("content") or ""), state=state)
+    return [own, status] if event.get("polled") else [status]
 
 
 def _heard(event: dict[str, Any], line: str, human: str) -> list[Report]:

@@ -19,6 +19,7 @@ from lines.providers.base import (
     Installed,
     Media,
     Outcome,
+    OwnTextSeen,
     ProviderError,
     ReadReported,
     ReplyTarget,
@@ -141,6 +142,10 @@ def status(word: str, **fields: Any) -> StatusChanged:
     )
 
 
+def own(word: str, service: str = "imessage") -> OwnTextSeen:
+    return OwnTextSeen(**THREAD, handle="msg_1", text="hi", state=word, service=service)
+
+
 def text(**fields: Any) -> TextArrived:
     return TextArrived(**THREAD, handle="msg_1", **{"text": "hi"} | fields)
 
@@ -208,7 +213,8 @@ class TestBlooio(DriverCases):
         ),
         Recorded("the same words on iMessage", event("message.received", text="Liked “ok”"), [text(text="Liked “ok”")]),
         Recorded("queued", event("message.queued"), [status("queued")]),
-        Recorded("sent", event("message.sent", sent_at=MS), [status("sent")]),
+        Recorded("sent", event("message.sent", sent_at=MS), [own("sent"), status("sent")]),
+        Recorded("found by a poll", event("message.delivered", polled=True), [own("delivered"), status("delivered")]),
         Recorded("delivered", event("message.delivered", delivered_at=MS), [status("delivered")]),
         Recorded(
             "delivered as SMS",
@@ -218,7 +224,7 @@ class TestBlooio(DriverCases):
         Recorded(
             "sent over nobody knows what",
             event("message.sent", protocol="pending"),
-            [status("sent", service="", downgraded=None)],
+            [own("sent", service=""), status("sent", service="", downgraded=None)],
         ),
         Recorded("cancelled", event("message.cancelled"), [status("declined", error=CANCELLED)]),
         Recorded(
@@ -430,7 +436,7 @@ def test_what_became_of_a_text_is_read_back_as_its_callbacks_would_have_told(ane
     told = [DRIVER.identify(anew.account, body=body).key for _, body in anew.process.callbacks()]
     read = DRIVER.read_back(anew.account, line=LINE, human=HUMAN, handle=handle)
     assert [DRIVER.identify(anew.account, body=body).key for body in read] == told
-    (report,) = DRIVER.parse(anew.account, body=read[0])
+    *_, report = DRIVER.parse(anew.account, body=read[0])
     assert isinstance(report, StatusChanged)
     assert (report.state, report.line, report.human) == ("delivered", LINE, HUMAN)
 
@@ -439,6 +445,6 @@ def test_a_text_that_is_called_sent_and_never_arrives_shows_no_error(anew: Blooi
     anew.process.set_faults(silent=True)
     assert DRIVER.send(anew.account, anew.order()).outcome is Outcome.ACCEPTED
     ((_, body),) = anew.process.callbacks()
-    (report,) = DRIVER.parse(anew.account, body=body)
+    *_, report = DRIVER.parse(anew.account, body=body)
     assert isinstance(report, StatusChanged)
     assert (report.state, anew.on_phone(HUMAN)) == ("sent", [])

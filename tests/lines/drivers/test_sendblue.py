@@ -17,6 +17,7 @@ from lines.providers.base import (
     Media,
     OptedOut,
     Outcome,
+    OwnTextSeen,
     ProviderCallFailed,
     ProviderError,
     ReplyTarget,
@@ -32,6 +33,7 @@ from tests.lines.drivers import hosted
 from tests.lines.drivers.cases import HUMAN, LINE, STRANGER, DriverCases, Failure, Posted, Recorded, StandIn
 
 SECRET = "shared secret"
+STATUS_URL = "https://switchboard.example.com/callbacks/1/2/3"
 PATIENCE = 0.4
 AT = datetime(2026, 1, 1, 12, tzinfo=UTC)
 THREAD: dict[str, Any] = {"line": LINE, "human": HUMAN, "at": AT}
@@ -226,6 +228,11 @@ class TestSendblue(DriverCases):
             [TextArrived(**THREAD, handle="SB-1", text="Loved “Dune”, you?")],
         ),
         Recorded("delivered", message(out=True), [status("delivered")]),
+        Recorded(
+            "found by a poll",
+            message(out=True, polled=True),
+            [OwnTextSeen(**THREAD, handle="SB-1", text="hi", state="delivered"), status("delivered")],
+        ),
         Recorded("registered", message(out=True, status="REGISTERED"), [status("pending")]),
         Recorded("queued", message(out=True, status="QUEUED"), [status("queued")]),
         Recorded("accepted", message(out=True, status="ACCEPTED"), [status("accepted")]),
@@ -278,13 +285,13 @@ class TestSendblue(DriverCases):
 
 
 def test_every_send_names_its_line_and_where_its_status_goes(stand_in: Sendblue) -> None:
-    DRIVER.send(stand_in.account, stand_in.order("named", status_url="https://s.example/1", effect="slam"))
+    DRIVER.send(stand_in.account, stand_in.order("named", status_url=STATUS_URL, effect="slam"))
     assert stand_in.process.calls("/send-message")[-1]["body"] == {
         "number": HUMAN,
         "from_number": LINE,
         "content": "named",
         "send_style": "slam",
-        "status_callback": "https://s.example/1",
+        "status_callback": STATUS_URL,
     }
 
 
@@ -407,7 +414,7 @@ def test_a_status_callback_is_proved_by_its_address(stand_in: Sendblue) -> None:
 def test_lost_repeated_and_reordered_callbacks_leave_the_same_keys_as_a_poll(anew: Sendblue) -> None:
     anew.process.set_faults(repeats=2, reorder=7)
     for text in ("one", "two", "three"):
-        DRIVER.send(anew.account, anew.order(text))
+        DRIVER.send(anew.account, anew.order(text, status_url=STATUS_URL))
         anew.process.ask("text", line=LINE, human=HUMAN, content=text)
     told = {DRIVER.identify(anew.account, body=body).key for _, body in anew.process.callbacks()}
     read, _ = DRIVER.poll(anew.account, cursor="")
@@ -427,7 +434,7 @@ def test_a_poll_reads_every_page(anew: Sendblue) -> None:
 
 def test_a_text_that_is_called_sent_and_never_arrives_shows_no_error(anew: Sendblue) -> None:
     anew.process.set_faults(silent=True)
-    assert DRIVER.send(anew.account, anew.order()).outcome is Outcome.ACCEPTED
+    assert DRIVER.send(anew.account, anew.order(status_url=STATUS_URL)).outcome is Outcome.ACCEPTED
     ((_, body),) = anew.process.callbacks()
     (report,) = DRIVER.parse(anew.account, body=body)
     assert isinstance(report, StatusChanged)

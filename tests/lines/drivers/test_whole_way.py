@@ -9,6 +9,7 @@ import pytest
 from django.test import Client
 
 from core import secrets
+from events.models import Event
 from imessage.models import Conversation, Message, Tapback
 from imessage.receiving import apply_callback
 from imessage.sending import send_message
@@ -150,6 +151,15 @@ def test_what_no_callback_told_a_poll_finds(way: Way) -> None:
     poll_all(0)
     run_jobs()
     assert Message.objects.filter(text="did you get it?").count() == 1
+
+
+def test_what_somebody_writes_at_the_provider_itself_is_noted_and_no_agent_s(way: Way) -> None:
+    way.process.ask("dashboard", line=LINE, human=make.HUMAN, words="from the dashboard")
+    way.bring()
+    poll_all(0)
+    run_jobs()
+    assert Event.objects.filter(type="text.sent_outside").exists()
+    assert not Message.objects.filter(text="from the dashboard").exists()
 
 
 def test_a_tapback_reaches_the_agent_as_one(way: Way) -> None:

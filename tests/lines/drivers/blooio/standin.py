@@ -85,6 +85,10 @@ class Blooio(Hosted):
         match call.path.removeprefix("/_control/"):
             case "text":
                 return self._hear(**asked)
+            case "dashboard":
+                text = {"text": asked["words"]}
+                sent = self._keep(asked["line"], asked["human"], text, direction="outbound", status="queued")
+                return self._deliver(sent)
             case "status":
                 return self._move(**asked)
             case "tapback":

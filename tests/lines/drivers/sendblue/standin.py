@@ -62,6 +62,10 @@ class Sendblue(Hosted):
         match call.path.removeprefix("/_control/"):
             case "text":
                 return self._hear(**asked)
+            case "dashboard":
+                return self._deliver(
+                    self._keep(asked["line"], asked["human"], {"content": asked["words"]}, service="iMessage")
+                )
             case "status":
                 return self._move(asked["handle"], **asked["fields"])
             case "service":
@@ -156,7 +160,9 @@ class Sendblue(Hosted):
     def _move(self, handle: str, **fields: Any) -> None:
         message = self.messages[handle]
         message.update(fields, date_updated=self._at())
-        self.post(message, url=self.status_urls.get(handle, ""))
+        where = self.status_urls.get(handle, "")
+        if where or self.webhooks.get("outbound"):
+            self.post(message, url=where)
 
     def _hear(self, line: str, human: str, **asked: Any) -> str:
         message = self._keep(line, human, asked, service=self._service(human), inbound=True)
