@@ -9,7 +9,7 @@ from procrastinate.contrib.django import app
 
 from core.wake import wake
 from lines import polling, reading_back
-from lines.health import incidents, measuring, seeing
+from lines.health import alerts, incidents, measuring, seeing
 from lines.models import Line, ProviderAccount
 
 logger = logging.getLogger(__name__)
@@ -21,6 +21,8 @@ def measure(timestamp: int) -> None:
     """Measure every line from what flowed, then have each account's lines looked at."""
     measuring.measure()
     incidents.note_touched()
+    alerts.review()
+    alerts.send_due()
     _probe_accounts(Line.objects.exclude(wanted=Line.Wanted.RETIRED), of="all")
 
 
@@ -29,6 +31,19 @@ def measure(timestamp: int) -> None:
 def probe_troubled(timestamp: int) -> None:
     """Look again soon at lines that were down or unknown, for their queues wait, and at those that recover."""
     _probe_accounts(Line.objects.filter(_TROUBLED).exclude(wanted=Line.Wanted.RETIRED), of="troubled")
+
+
+@app.task(name="lines.tell_alerts")
+def tell_alerts() -> None:
+    """Tell whoever wants to know of alerts that were opened or closed."""
+    alerts.send_due()
+
+
+@app.periodic(cron="17 3 * * *")
+@app.task(name="lines.forget_readings", queueing_lock="lines.forget_readings")
+def forget_readings(timestamp: int) -> None:
+    """Probes are kept for a week, hours for a quarter; bands are drawn from the events, which stay."""
+    measuring.forget()
 
 
 _TROUBLED = Q(seen__in=[Line.Seen.DOWN, Line.Seen.UNKNOWN]) | Q(seen_reasons=["recovering"])

@@ -18,6 +18,7 @@ from django.utils import timezone
 
 from lines.health.signals import Signal, delivery_time, inbound_silence, judged, share
 from lines.models import AccountHealth, Callback, Line, LineHealth, LineHour, LineReading, ProviderAccount, Route
+from lines.pacing import limits_of
 
 # An iMessage not delivered so long after it was sent is unconfirmed.
 UNCONFIRMED_AFTER = timedelta(minutes=10)
@@ -77,7 +78,7 @@ def measure(*, now: datetime | None = None) -> dict[UUID, list[Signal]]:
     now = now or timezone.now()
     _keep_hours(now)
     _note_reached_and_answered(now)
-    lines = list(Line.objects.exclude(wanted=Line.Wanted.RETIRED).select_related("health"))
+    lines = list(Line.objects.exclude(wanted=Line.Wanted.RETIRED).select_related("account", "health"))
     flows, weeks = _flows(now), _weeks(now)
     readings, refused = _last_readings(lines), _refused_last_hour(now)
     connected = dict(Route.objects.live().values_list("line").annotate(Count("id")))
@@ -89,6 +90,7 @@ def measure(*, now: datetime | None = None) -> dict[UUID, list[Signal]]:
             *_of_inbound(flow, week, now),
             *_of_week(flow, week, connected.get(line.id, 0), now),
             *_of_line(line, flow, now),
+            _of_new_contacts(line, flow, readings.get(line.id), now),
             *_of_reading(readings.get(line.id), refused.get(line.account_id), now),
         ]
     _keep(measured, now)
@@ -152,6 +154,17 @@ def _of_line(line: Line, flow: Flow, now: datetime) -> list[Signal]:
         judged("queue_age", (now - waits).total_seconds() if waits else 0, depth, at=now, detail=f"{depth:,} wait"),
         judged("load", flow.humans / line.capacity, 1, at=now, detail=f"{flow.humans:,} of {line.capacity:,}"),
     ]
+
+
+def _of_new_contacts(line: Line, flow: Flow, reading: LineReading | None, now: datetime) -> Signal:
+    """What is used of the allowance for strangers: by our count, or by the provider's word that none is left."""
+    limits = limits_of(line)
+    pairs = [(flow.first_contacts, limits.new_per_day), (flow.first_contacts_hour, limits.new_per_hour)]
+    used = max((count / most for count, most in pairs if most), default=None)
+    if reading and 0 in {reading.new_contacts_day, reading.new_contacts_hour}:
+        used = max(used or 0, 1.0)
+    detail = f"{flow.first_contacts:,} of {limits.new_per_day:,.0f} today" if limits.new_per_day else ""
+    return judged("new_contacts", used, 1, at=now, detail=detail)
 
 
 def _of_reading(reading: LineReading | None, refused: int | None, now: datetime) -> list[Signal]:
@@ -402,6 +415,13 @@ def _keep(measured: Mapping[UUID, list[Signal]], now: datetime) -> None:
     LineHealth.objects.bulk_create(
         rows, update_conflicts=True, unique_fields=["line"], update_fields=["measured_at", "signals"]
     )
+
+
+def forget(*, now: datetime | None = None) -> None:
+    """Let go of what is too old to be shown."""
+    now = now or timezone.now()
+    LineReading.objects.filter(at__lt=now - timedelta(days=7)).delete()
+    LineHour.objects.filter(hour__lt=now - timedelta(days=100)).delete()
 
 
 def key_floor(moment: datetime) -> UUID:

@@ -16,6 +16,7 @@ from core.actor import Actor, Role
 from core.errors import Conflict, Invalid
 from core.wake import wake
 from events.record import record
+from lines import pacing
 from lines.health import incidents
 from lines.health.causes import CAUSES, DOWN, FLAGGED, HEALTHY, Cause, of_probe, of_signals
 from lines.health.signals import Level, Signal
@@ -54,7 +55,7 @@ def take(line: Line, reading: base.LineReading, *, now: datetime | None = None) 
         _keep_reading(line, reading, now)
         causes = _causes_of(line, health, reading, now)
         _note_proof(line, reading, now)
-        _set_allowance(line, reading, now)
+        _set_allowance(line, health, reading, now)
         return _judge(line, health, [*causes, *_causes_of_signals(line, health, now)], now)
 
 
@@ -246,13 +247,15 @@ def _stand(actor: Actor, line: Line, health: LineHealth, standing: Standing, now
     return line
 
 
-def _set_allowance(line: Line, reading: base.LineReading, now: datetime) -> None:
-    """What the allowance permits: the provider's own word, else the ramp after a flag or a long pause."""
+def _set_allowance(line: Line, health: LineHealth, reading: base.LineReading, now: datetime) -> None:
+    """What the allowance permits: by the provider's word or our count, else by the ramp after a flag or long pause."""
     before = line.allowance
-    spent = 0 in {reading.new_contacts_hour, reading.new_contacts_day}
-    ramp_ends = line.ramp_since + RAMP if line.ramp_since else None
-    if spent:
+    ramp_ends = line.ramp_since + pacing.RAMP[-1][0] if line.ramp_since else None
+    used = {signal.name: signal.level for signal in signals_of(health, now=now)}.get("new_contacts")
+    if 0 in {reading.new_contacts_hour, reading.new_contacts_day}:
         line.allowance, line.allowance_until = Line.Allowance.AT_CAP, reading.resets_at
+    elif used is Level.STOP:
+        line.allowance, line.allowance_until = Line.Allowance.AT_CAP, pacing.next_new_contact(line, now=now)
     elif ramp_ends and ramp_ends > now:
         line.allowance, line.allowance_until = Line.Allowance.SLOWED, ramp_ends
     else:
@@ -260,10 +263,6 @@ def _set_allowance(line: Line, reading: base.LineReading, now: datetime) -> None
     if line.allowance != before:
         until = f"until {line.allowance_until:%Y-%m-%d %H:%M} UTC" if line.allowance_until else "allowance"
         note_change(PROBE, line, "allowance", before, line.allowance, until)
-
-
-# A quarter of its pace on the first day, half on the second, then all of it.
-RAMP = timedelta(days=2)
 
 
 def _locked(line: Line) -> tuple[Line, LineHealth]:
