@@ -47,7 +47,8 @@ def made(provider: hosted.StandIn, token: str) -> dict[str, Any]:
 
 
 def told() -> list[str]:
-    return list(Event.objects.filter(type__startswith="provider_account").values_list("type", flat=True))
+    events = Event.objects.filter(type__startswith="provider_account").order_by("number")
+    return list(events.values_list("type", flat=True))
 
 
 def test_it_is_made_with_callbacks_and_shows_its_lines(made: dict[str, Any], provider: hosted.StandIn) -> None:
