@@ -1,11 +1,13 @@
 """The driver of a BlueBubbles server, against one that answers and fails as documented."""
 
+import dataclasses
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
+import httpx
 import pytest
 
 from lines.providers.base import (
@@ -13,7 +15,9 @@ from lines.providers.base import (
     AliasLost,
     Deadlines,
     ErrorClass,
+    Outcome,
     OwnTextSeen,
+    ProviderCallFailed,
     ProviderError,
     ReadReported,
     ReplyTarget,
@@ -26,10 +30,12 @@ from lines.providers.base import (
     TextUnsent,
     TypingChanged,
     Unrecognised,
+    Upload,
 )
-from lines.providers.bluebubbles import DRIVER
+from lines.providers.bluebubbles import DRIVER, place, wire
+from lines.providers.bluebubbles.place import Place
 from tests.lines.drivers.bluebubbles.running import Hand
-from tests.lines.drivers.cases import HUMAN, LINE, DriverCases, Failure, Posted, Recorded, StandIn
+from tests.lines.drivers.cases import HUMAN, LINE, STRANGER, DriverCases, Failure, Posted, Recorded, StandIn, now
 from tests.lines.drivers.process import served
 
 SECRET = "a path of 256 bits/and a slash"
@@ -273,3 +279,226 @@ class TestBlueBubbles(DriverCases):
         Recorded("the server started", b'{"type": "hello-world"}', [Restarted(line="", human="")]),
         Recorded("our own state elsewhere", b'{"type": "chat-read-status-changed", "data": {"read": true}}', []),
     ]
+
+
+@pytest.fixture
+def mac(stand_in: BlueBubbles) -> Iterator[BlueBubbles]:
+    """The same server with a Mac of its own."""
+    stand_in.forget()
+    yield stand_in
+    stand_in.forget()
+
+
+# What the helper carries, and what is left without it.
+
+
+def test_without_the_helper_a_plain_text_leaves_by_applescript(mac: BlueBubbles) -> None:
+    mac.hand.set(helper=False)
+    receipt = DRIVER.send(mac.account, mac.order("still here", effect="slam"))
+    assert (receipt.outcome, list(receipt.notes)) == (Outcome.ACCEPTED, ["effect_dropped"])
+    assert [call["body"]["method"] for call in mac.hand.calls("message/text")] == ["private-api", "apple-script"]
+    assert mac.on_phone(HUMAN) == ["still here"]
+
+
+def test_without_the_helper_the_card_is_less(mac: BlueBubbles) -> None:
+    mac.hand.set(helper=False)
+    reading = DRIVER.probe(mac.account, line=LINE)
+    card = DRIVER.card.without(reading.lost)
+    assert (reading.state, list(reading.reasons)) == ("degraded", ["helper_lost"])
+    assert not (card.effects)
+    assert not (card.reply)
+    assert not (card.tapback)
+    assert not (card.typing)
+    assert not (card.read_receipt)
+    assert not (card.lookup)
+    with pytest.raises(ProviderCallFailed) as refused:
+        DRIVER.mark_read(mac.account, line=LINE, human=HUMAN)
+    assert refused.value.error
+    assert refused.value.error.error_class is ErrorClass.RETRYABLE
+
+
+def test_the_typing_bubble_is_never_taken_back(mac: BlueBubbles) -> None:
+    """The call that should end it starts it."""
+    DRIVER.typing(mac.account, line=LINE, human=HUMAN, on=False)
+    assert mac.hand.calls("chat/") == []
+
+
+# Chats, by whichever name.
+
+
+def test_a_chat_of_macos_26_is_found(mac: BlueBubbles) -> None:
+    mac.hand.set(chat_form="any", chats={})
+    mac.hand.hear(HUMAN, "hello")
+    receipt = DRIVER.send(mac.account, mac.order("hi"))
+    assert (receipt.outcome, receipt.chat) == (Outcome.ACCEPTED, f"any;-;{HUMAN}")
+    DRIVER.mark_read(mac.account, line=LINE, human=HUMAN, chat=receipt.chat)
+
+
+def test_somebody_messages_does_not_know_gets_a_new_chat(mac: BlueBubbles) -> None:
+    receipt = DRIVER.send(mac.account, mac.order("hi", human=STRANGER))
+    assert (receipt.outcome, mac.on_phone(STRANGER)) == (Outcome.ACCEPTED, ["hi"])
+
+
+def test_a_group_or_an_sms_thread_is_no_hint_of_where_to_write(mac: BlueBubbles) -> None:
+    for chat in ("iMessage;+;chat7", f"SMS;-;{HUMAN}"):
+        DRIVER.send(mac.account, mac.order("hi", chat=chat))
+    assert {call["body"]["chatGuid"] for call in mac.hand.calls("message/text")} == {CHAT}
+
+
+def test_a_new_chat_that_failed_may_have_been_written_to(mac: BlueBubbles) -> None:
+    mac.hand.fault(chat=["server_error"])
+    since, order = now(), mac.order("hi", human=STRANGER, first_contact=True)
+    assert DRIVER.send(mac.account, order).outcome is Outcome.UNKNOWN
+    found = DRIVER.find_sent(mac.account, order, since=since, known=set())
+    assert found
+    assert found.outcome is Outcome.ACCEPTED
+
+
+def test_a_number_that_says_nothing_leaves_it_open(mac: BlueBubbles) -> None:
+    mac.hand.fault(text=["failed_4"])
+    since, order = now(), mac.order("hi")
+    DRIVER.send(mac.account, order)
+    with pytest.raises(ProviderCallFailed):
+        DRIVER.find_sent(mac.account, order, since=since, known=set())
+
+
+# Files.
+
+
+def read_media(link: str) -> Upload:
+    return Upload(link, "image/png", link.encode())
+
+
+def test_one_file_and_several_with_a_text_are_one_text_each(mac: BlueBubbles) -> None:
+    for media, text in (["1.png"], ""), (["2.png", "3.png"], "look"):
+        order = mac.order(text, media=media, read_media=read_media)
+        since, receipt = now(), DRIVER.send(mac.account, order)
+        found = DRIVER.find_sent(mac.account, order, since=since, known=set())
+        assert (receipt.outcome, found and found.handle) == (Outcome.ACCEPTED, receipt.handle)
+    sent = [[file["transferName"] for file in left["attachments"]] for left in mac.hand.left()]
+    assert sent == [["1.png"], ["2.png", "3.png"]]
+
+
+def test_a_file_is_fetched_with_the_password_and_named_without_it(mac: BlueBubbles) -> None:
+    row = mac.hand.hear(HUMAN, None, files=[{"name": "1.txt", "mime_type": "text/plain", "content": "hello"}])
+    body = json.dumps({"type": "new-message", "data": row}).encode()
+    (text,) = DRIVER.parse(mac.account, body=body)
+    assert isinstance(text, TextArrived)
+    (file,) = text.media
+    assert (file.content_type, file.size, "password" in file.url) == ("text/plain", 5, False)
+    request = DRIVER.media_request(mac.account, url=file.url)
+    assert request
+    assert httpx.get(request.url, trust_env=False).text == "hello"
+    assert DRIVER.media_request(mac.account, url="https://elsewhere.example.com/1.txt") is None
+
+
+# What became of a text.
+
+
+@pytest.mark.parametrize(
+    ("arranged", "state", "service"),
+    [
+        ({"humans": {HUMAN: "imessage"}}, "delivered", ""),
+        ({"humans": {HUMAN: "off"}}, None, ""),
+        ({"humans": {HUMAN: "none"}}, "error", ""),
+        ({"humans": {HUMAN: "off"}, "hidden": {"service": "SMS", "was_downgraded": 1}}, "sent", "sms"),
+    ],
+)
+def test_a_text_is_read_back(mac: BlueBubbles, arranged: dict[str, Any], state: str | None, service: str) -> None:
+    mac.hand.set(humans=arranged["humans"])
+    receipt = DRIVER.send(mac.account, mac.order("hi"))
+    mac.hand.change(receipt.handle, event="", hidden=arranged.get("hidden", {}))
+    (body,) = DRIVER.read_back(mac.account, line=LINE, human=HUMAN, handle=receipt.handle)
+    told = [report for report in DRIVER.parse(mac.account, body=body) if isinstance(report, StatusChanged)]
+    assert [(report.state, report.service) for report in told] == ([(state, service)] if state else [])
+
+
+def test_a_text_that_is_gone_tells_nothing(mac: BlueBubbles) -> None:
+    assert DRIVER.read_back(mac.account, line=LINE, human=HUMAN, handle="gone") == []
+
+
+# The line.
+
+
+@pytest.mark.parametrize(
+    ("state", "seen", "reason"),
+    [
+        ({"login": "Signed out"}, "down", "signed_out"),
+        ({"aliases": []}, "down", "signed_out"),
+        ({"active_alias": "line@example.org"}, "flagged", "wrong_sender"),
+        ({"private_api": False}, "degraded", "sign_in_unknown"),
+        ({"up": False}, "down", "no_answer"),
+    ],
+)
+def test_a_probe_says_what_is_wrong(mac: BlueBubbles, state: dict[str, Any], seen: str, reason: str) -> None:
+    mac.hand.set(**state)
+    reading = DRIVER.probe(mac.account, line=LINE)
+    assert (reading.state, list(reading.reasons)) == (seen, [reason])
+
+
+def test_a_probe_tells_of_the_clock_the_version_and_the_addresses(mac: BlueBubbles) -> None:
+    mac.hand.set(clock_offset=12.5)
+    reading = DRIVER.probe(mac.account, line=LINE)
+    assert (reading.clock_offset, reading.software) == (12.5, "BlueBubbles 1.9.9, macOS 14.6")
+    assert list(reading.addresses) == [LINE, "line@example.org"]
+    assert Hand.password not in repr(reading)
+
+
+def test_what_went_wrong_never_holds_the_password(mac: BlueBubbles) -> None:
+    mac.hand.fault(text=["gateway"])
+    said = [DRIVER.send(mac.account, mac.order()), DRIVER.send(mac.away(), mac.order())]
+    assert not any(Hand.password in repr(receipt) or "password" in repr(receipt) for receipt in said)
+
+
+# Callbacks.
+
+
+def test_a_callback_with_other_events_or_an_older_secret_is_replaced(mac: BlueBubbles) -> None:
+    url, older, foreign = "https://us/callbacks/1/new", "https://us/callbacks/1/old", "https://other/hook"
+    for known in (url, older, foreign):
+        mac.hand.http.post(
+            "/api/v1/webhook", params={"password": Hand.password}, json={"url": known, "events": ["new-message"]}
+        )
+    assert sorted(DRIVER.install_callbacks(mac.account, url=url).urls) == [foreign, url]
+    DRIVER.install_callbacks(mac.account, url=url)
+    assert [call["method"] for call in mac.hand.calls("webhook")].count("DELETE") == 2
+    assert mac.hand.calls("webhook")[-1]["method"] == "GET"
+
+
+def test_the_same_news_has_one_key_whichever_way_it_comes(mac: BlueBubbles) -> None:
+    def key(type: str, **fields: Any) -> str:
+        return DRIVER.identify(mac.account, body=event(type, **fields)).key
+
+    told = {"isFromMe": True, "dateDelivered": LATER_MS}
+    assert key("new-message", **told) == key("updated-message", chat="", **told) == key("polled", **told)
+    assert key("new-message", isFromMe=True) != key("new-message", **told)
+    assert key("new-message") == key("new-message", dateRead=LATER_MS) != key("new-message", dateEdited=LATER_MS)
+
+
+# Polls.
+
+MINUTE = 60_000
+
+
+def test_a_poll_overlaps_the_last_one() -> None:
+    assert Place(read_to=10 * MINUTE).towards(10 * MINUTE + 15_000).start == 5 * MINUTE
+
+
+def test_after_an_outage_all_of_it_is_read_again_for_a_while() -> None:
+    """A Mac that wakes writes down old texts slowly, with the times at which they were sent."""
+    back = Place(read_to=10 * MINUTE).towards(60 * MINUTE).after(3)
+    later = back.towards(60 * MINUTE + 15_000).after(3)
+    assert (back.start, Place.read(str(later), now=0).start) == (5 * MINUTE, 5 * MINUTE)
+    assert Place(**{**dataclasses.asdict(later), "read_to": 76 * MINUTE}).towards(76 * MINUTE).start == 71 * MINUTE
+
+
+def test_more_than_a_page_is_read_page_by_page(mac: BlueBubbles, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(place, "MOST_ROWS", 2)
+    monkeypatch.setattr(wire, "MOST_ROWS", 2)
+    for number in range(4):
+        mac.hand.hear(HUMAN, f"text {number}")
+    bodies, cursor = [], ""
+    for _ in range(4):
+        found, cursor = DRIVER.poll(mac.account, cursor=cursor)
+        bodies += found
+    assert [json.loads(body)["data"]["text"] for body in bodies][1:] == [f"text {number}" for number in range(4)]

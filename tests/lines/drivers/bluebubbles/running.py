@@ -42,9 +42,9 @@ class Hand:
     def left(self) -> list[dict[str, Any]]:
         return self._control("left")
 
-    def settled(self) -> None:
-        """Return once every callback has been posted."""
-        self._control("settled")
+    def posts(self) -> list[dict[str, Any]]:
+        """The callbacks since the last time: `url` and `body`."""
+        return self._control("posts")
 
     def _control(self, deed: str, **body: Any) -> Any:
         answer = self.http.post(f"/control/{deed}", json=body)

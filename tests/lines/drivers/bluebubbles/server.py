@@ -44,8 +44,9 @@ class Server:
         self.webhooks: dict[int, dict[str, Any]] = {}
         self.calls: list[dict[str, Any]] = []
         self.faults: dict[str, list[str]] = defaultdict(list)
-        self.duplicated = self.reordered = self.deaf = False
-        self.posts: list[asyncio.Task[None]] = []
+        self.duplicated = self.reordered = self.deaf = self.posting = False
+        self.kept: list[dict[str, str]] = []
+        self.under_way: list[asyncio.Task[None]] = []
 
     def application(self) -> web.Application:
         app = web.Application(middlewares=[self._middleware], client_max_size=64 * 1024 * 1024)
@@ -310,10 +311,11 @@ class Server:
             return
         for hook in self.webhooks.values():
             if hook["events"] == ["*"] or type_ in hook["events"]:
-                body = json.dumps({"type": type_, "data": data})
-                for turn in range(2 if self.duplicated else 1):
-                    wait = 0.15 if self.reordered and len(self.posts) % 2 == 0 else 0.01 * turn
-                    self.posts.append(asyncio.create_task(_deliver(hook["url"], body, wait)))
+                post = {"url": hook["url"], "body": json.dumps({"type": type_, "data": data})}
+                for _ in range(2 if self.duplicated else 1):
+                    self.kept.insert(0 if self.reordered else len(self.kept), post)
+                    if self.posting:
+                        self.under_way.append(asyncio.create_task(_deliver(**post)))
 
     # --- the test's hand
 
@@ -322,7 +324,7 @@ class Server:
         return _ok(None)
 
     async def control_set(self, request: web.Request) -> web.Response:
-        """Attributes of the Mac, or of the server's callbacks: duplicated, reordered, deaf."""
+        """Attributes of the Mac, or of the server's callbacks: duplicated, reordered, deaf, posting."""
         for name, value in (await request.json()).items():
             setattr(self.mac if hasattr(self.mac, name) else self, name, value)
         return _ok(None)
@@ -362,14 +364,14 @@ class Server:
     async def control_left(self, request: web.Request) -> web.Response:
         return _ok(self.mac.left)
 
-    async def control_settled(self, request: web.Request) -> web.Response:
-        """Answers once every callback has been posted."""
-        await asyncio.gather(*self.posts, return_exceptions=True)
-        return _ok(None)
+    async def control_posts(self, request: web.Request) -> web.Response:
+        """The callbacks since the last time, in the order in which they arrive; `posting` also posts them."""
+        kept, self.kept = self.kept, []
+        await asyncio.gather(*self.under_way, return_exceptions=True)
+        return _ok(kept)
 
 
-async def _deliver(url: str, body: str, wait: float) -> None:
-    await asyncio.sleep(wait)
+async def _deliver(url: str, body: str) -> None:
     async with aiohttp.ClientSession() as session:
         await session.post(url, data=body, headers={"Content-Type": "application/json"})
 
