@@ -28,6 +28,7 @@ from lines.callbacks import status_url
 from lines.dispatching import ClaimLost, Step
 from lines.models import RESERVED_FOR, Dispatch, Line
 from lines.pacing import Hold
+from lines.providers import driver_of
 from lines.providers.base import (
     ErrorClass,
     Outcome,
@@ -105,11 +106,17 @@ class Head:
             text=self.text,
             media=self.media,
             effect=self.effect,
+            service=_service(self.line),
             chat=self.chat,
             first_contact=self.first_contact,
             status_url=status_url(self.line.account, str(self.id)),
             read_media=upload_of,
         )
+
+
+def _service(line: Line) -> str:
+    """What a text goes out as: iMessage, or SMS on a line that has nothing better."""
+    return "imessage" if "imessage" in driver_of(line.account).card.services else "sms"
 
 
 def wake_queue(conversation_id: UUID, *, at: datetime | None = None) -> None:

@@ -125,6 +125,17 @@ def test_drivers_have_one_face(name: str) -> None:
     assert driver.name == name
 
 
+def test_a_vendor_s_library_is_loaded_only_when_its_driver_is_first_used() -> None:
+    """They take up to half a second each, and every process would pay it at its start."""
+    vendors = re.compile(
+        r"^\s*(?:from|import) (?:linq|twilio|sendblue_api|lines\.providers\.(?!base\b)\w+)\b", re.MULTILINE
+    )
+    drivers = [ROOT / "lines" / "providers" / name for name in providers.names()]
+    allowed = {driver.with_suffix(".py") for driver in drivers} | {file for d in drivers for file in d.rglob("*.py")}
+    found = {file for file in files(*PACKAGES, "cordboard") if vendors.search(file.read_text())}
+    assert found - allowed == set()
+
+
 @pytest.mark.parametrize("package", PACKAGES)
 def test_every_module_says_what_it_is(package: str) -> None:
     silent = [
