@@ -175,6 +175,15 @@ PROCRASTINATE_IMPORT_PATHS = ["cordboard.jobs"]
 # Seconds after which an unknown outcome is looked up again (contract/lines.md 2.7).
 FIND_SENT_WAITS = [float(wait) for wait in env.list("CORDBOARD_FIND_SENT_WAITS", default=["5", "30", "125"])]
 
+# --- The pool
+
+# Whether a human without any other line may get one that is degraded or nearly full.
+POOL_LAST_RESORT = env.bool("CORDBOARD_POOL_LAST_RESORT", default=False)
+# How long a connect waits for a line, in seconds, before the router apologises.
+CONNECT_PATIENCE = env.float("CORDBOARD_CONNECT_PATIENCE", default=600)
+# Whether humans of a line that was retired, or flagged for a day, are moved without an operator's word.
+MOVE_STRANDED = env.bool("CORDBOARD_MOVE_STRANDED", default=True)
+
 # --- Calls to addresses that tenants name
 
 # Hosts, addresses and networks of the operator's own that tenants may have called, over plain http too.

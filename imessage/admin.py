@@ -9,6 +9,7 @@ from core.admin import BigTableAdmin, ReadOnlyAdmin, ReadOnlyInline
 from imessage.connecting import release
 from imessage.models import (
     Connection,
+    ConnectionMove,
     Conversation,
     DeliveryStep,
     MediaFile,
@@ -55,6 +56,13 @@ class ConnectionAdmin(ReadOnlyAdmin):
         self.carry_out(
             request, rows.select_related("identity"), lambda connection: release(actor, connection), done="Released"
         )
+
+
+@admin.register(ConnectionMove)
+class ConnectionMoveAdmin(BigTableAdmin):
+    list_display = ("at", "connection", "from_line", "to_line")
+    list_select_related = ("connection", "from_line", "to_line")
+    id_fields = ("connection_id", "move_id", "organization_id")
 
 
 @admin.register(Conversation)

@@ -3,7 +3,10 @@
 import contextlib
 import re
 from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
 
+from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
@@ -21,12 +24,17 @@ from imessage.draining import lock_router_queue, wake_queue, wake_router
 from imessage.errors import ConnectionReleased, NoRouter
 from imessage.models import Connection, Conversation, Direction, RouterMessage
 from lines.models import Line
-from lines.pool import give_line, release_line
+from lines.pool import give_line, has_reservations, is_worth_waiting, release_line
+from lines.routers import shown_router, successor_of
 
 PLACEHOLDER_HANDLE = "your-handle"
 
+# What came of a connect for which no line was free at the moment.
+WAITS_FOR_LINE = "waits_for_line"
+_TRIES_EVERY = timedelta(seconds=20)
+
 _QUOTES = "\"'“”‘’«»<>()"
-_COMMAND = re.compile(rf"(connect|disconnect)[\s@{_QUOTES}]+([a-z0-9-]{{1,63}})", re.ASCII)
+_COMMAND = re.compile(rf"(connect|disconnect|replace)[\s@{_QUOTES}]+([a-z0-9-]{{1,63}})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +46,11 @@ class Command:
 
 
 def router_line() -> Line:
-    """The router that is advertised now: the healthiest, oldest in service. Raises `NoRouter`."""
-    routers = sorted(Line.objects.routers(), key=lambda line: (line.seen != Line.Seen.HEALTHY, line.created_at))
-    if not routers:
+    """The router whose number is shown now. Raises `NoRouter`."""
+    router = shown_router()
+    if router is None:
         raise NoRouter()
-    return routers[0]
+    return router
 
 
 def connect_command(identity: Identity | None) -> str:
@@ -66,8 +74,9 @@ def read_command(text: str) -> Command:
 def hear(line: Line, *, human: str, text: str, handle: str) -> RouterMessage:
     """What a human texted to the router: stored, done, and answered once. Inside the caller's transaction."""
     command = read_command(text)
+    _forget_waiting(human, command)
     outcome, answer = _obey(line, human, command)
-    RouterMessage.objects.create(
+    heard = RouterMessage.objects.create(
         line=line,
         human=human,
         direction=Direction.INBOUND,
@@ -77,7 +86,27 @@ def hear(line: Line, *, human: str, text: str, handle: str) -> RouterMessage:
         status="received",
         provider_handle=handle,
     )
-    return say(line, human, answer)
+    if outcome == WAITS_FOR_LINE:
+        _try_later(heard)
+    return say(line, human, answer + _new_number(line))
+
+
+def try_again(heard_id: UUID) -> None:
+    """A connect that waits for a line: connect it, let it wait on, or apologise once its time is over."""
+    with transaction.atomic():
+        waiting = RouterMessage.objects.select_for_update(no_key=True).filter(outcome=WAITS_FOR_LINE)
+        heard = waiting.select_related("line").filter(pk=heard_id).first()
+        if heard is None:
+            return
+        command = read_command(heard.text)
+        outcome, answer = _obey(heard.line, heard.human, command)
+        if outcome == WAITS_FOR_LINE:
+            if timezone.now() - heard.created_at < timedelta(seconds=settings.CONNECT_PATIENCE):
+                _try_later(heard)
+                return
+            outcome, answer = "no_free_line", f"I am sorry: no line came free for you and @{command.handle}. Try later."
+        RouterMessage.objects.filter(pk=heard.pk).update(outcome=outcome, updated_at=timezone.now())
+        say(heard.line, heard.human, answer)
 
 
 def say(line: Line, human: str, text: str) -> RouterMessage:
@@ -86,6 +115,12 @@ def say(line: Line, human: str, text: str) -> RouterMessage:
     answer = RouterMessage.objects.create(line=line, human=human, direction=Direction.OUTBOUND, text=text)
     wake_router(line.id, human)
     return answer
+
+
+def name_of(identity: Identity) -> str:
+    """The agent as humans read it: its name and its handle."""
+    handle = f"@{identity.handle}"
+    return handle if identity.display_name.casefold() == identity.handle else f"{identity.display_name} ({handle})"
 
 
 def release(actor: Actor, connection: Connection, *, by: str = "admin") -> Connection:
@@ -131,11 +166,39 @@ def delete_identity(actor: Actor, identity: Identity) -> None:
         wake("webhooks.end_subscriptions", identity_id=str(identity.id))
 
 
+def _try_later(heard: RouterMessage) -> None:
+    at = timezone.now() + _TRIES_EVERY
+    wake(
+        "imessage.connect_again",
+        lock=f"connect:{heard.human}",
+        once=f"connect:{heard.id}",
+        at=at,
+        heard_id=str(heard.id),
+    )
+
+
+def _forget_waiting(human: str, command: Command) -> None:
+    """A newer word about the same agent takes the place of a connect that still waits."""
+    waiting = RouterMessage.objects.filter(human=human, outcome=WAITS_FOR_LINE)
+    about = [heard.pk for heard in waiting if read_command(heard.text).handle in {command.handle, ""}]
+    if command == Command(RouterMessage.Command.DISCONNECT):
+        about = [heard.pk for heard in waiting]
+    RouterMessage.objects.filter(pk__in=about).update(outcome="superseded", updated_at=timezone.now())
+
+
+def _new_number(line: Line) -> str:
+    """What a former router adds to every answer for 30 days."""
+    successor = successor_of(line, now=timezone.now())
+    return f"\nMy number has changed: from now on please text {pretty(successor.address)}." if successor else ""
+
+
 def _obey(line: Line, human: str, command: Command) -> tuple[str, str]:
     """What came of the command (for operators) and the answer (for the human)."""
     match command.verb:
         case RouterMessage.Command.CONNECT:
             return _connect(human, command.handle)
+        case RouterMessage.Command.REPLACE:
+            return _connect(human, command.handle, replacing=True)
         case RouterMessage.Command.DISCONNECT:
             return _disconnect(human, command.handle)
         case RouterMessage.Command.HELP:
@@ -143,7 +206,7 @@ def _obey(line: Line, human: str, command: Command) -> tuple[str, str]:
     return "not_understood", "I did not understand that. " + _help(human)
 
 
-def _connect(human: str, handle: str) -> tuple[str, str]:
+def _connect(human: str, handle: str, *, replacing: bool = False) -> tuple[str, str]:
     identity = Identity.objects.live().called(handle).first()
     if identity is None:
         return "unknown_agent", _unknown_agent(handle)
@@ -158,19 +221,31 @@ def _connect(human: str, handle: str) -> tuple[str, str]:
     current = Connection.objects.filter(identity=identity, human=human, status="active").select_related("line").first()
     if current:
         return "already_connected", (
-            f"You are already connected to {_name(identity)}. Text it at {pretty(current.line.address)}."
+            f"You are already connected to {name_of(identity)}. Text it at {pretty(current.line.address)}."
         )
-    line = give_line(identity, human)
+    line = give_line(identity, human, replacing=replacing)
     if line is None:
-        return "no_free_line", (
-            f"No line is free for you and {_name(identity)} just now. Please try again in a few minutes, "
-            "or text 'disconnect' with another agent's handle first."
-        )
+        return _no_line(identity, human)
     _open(identity, human, line)
     about = f"\n{identity.description}" if identity.description else ""
     return "connected", (
-        f"You are connected to {_name(identity)}.{about}\n"
+        f"You are connected to {name_of(identity)}.{about}\n"
         f"Text it at {pretty(line.address)}: everything you write there goes to @{identity.handle}."
+    )
+
+
+def _no_line(identity: Identity, human: str) -> tuple[str, str]:
+    if is_worth_waiting(human):
+        return WAITS_FOR_LINE, (
+            f"One moment: every line is busy. I will connect you to {name_of(identity)} as soon as one is free."
+        )
+    way_out = f"text: replace @{identity.handle}"
+    if has_reservations(human):
+        way_out = f"To give up the one that you have left for longest, {way_out}"
+    else:
+        way_out = f"Text 'disconnect' with another agent's handle first, and then {way_out}"
+    return "no_free_line", (
+        f"No line is free for you and {name_of(identity)}: each of them is for another agent of yours. {way_out}"
     )
 
 
@@ -197,7 +272,7 @@ def _disconnect(human: str, handle: str) -> tuple[str, str]:
         # Ended by somebody else this moment: the human's wish is fulfilled all the same.
         with contextlib.suppress(ConnectionReleased):
             release(Actor.system("router"), wanted[0], by="human")
-        return "disconnected", f"You are disconnected from {_name(wanted[0].identity)}."
+        return "disconnected", f"You are disconnected from {name_of(wanted[0].identity)}."
     if handle:
         return "not_connected", f"You are not connected to @{handle}. " + _connections(active)
     if not active:
@@ -224,11 +299,6 @@ def _connections(active: list[Connection]) -> str:
 def _unknown_agent(handle: str) -> str:
     """The same bytes for an unknown, a disabled and a blocking agent (contract/inkbox.md 16.1)."""
     return f"I do not know an agent called @{handle}. Check the handle and text: connect @handle"
-
-
-def _name(identity: Identity) -> str:
-    handle = f"@{identity.handle}"
-    return handle if identity.display_name.casefold() == identity.handle else f"{identity.display_name} ({handle})"
 
 
 def _human(number: str) -> Actor:

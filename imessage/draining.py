@@ -26,8 +26,10 @@ from imessage.models import Conversation, Direction, Message, Part, RouterMessag
 from lines import dispatching, health, pacing
 from lines.callbacks import status_url
 from lines.dispatching import ClaimLost, Step
-from lines.models import RESERVED_FOR, Dispatch, Line
+from lines.models import RESERVED_FOR, Dispatch, Line, Route
+from lines.moving import is_opener
 from lines.pacing import Hold
+from lines.pool import note_sent
 from lines.providers import driver_of
 from lines.providers.base import (
     ErrorClass,
@@ -202,6 +204,7 @@ def _wait(queue: Queue, head: Head, held: Hold) -> bool:
 
 def _claim(head: Head, step: dispatching.Next) -> Dispatch | None:
     if step.step is Step.CALL:
+        note_sent(head.line, head.human, now=timezone.now())
         return dispatching.claim(
             kind=head.kind,
             order_id=head.id,
@@ -340,6 +343,8 @@ class ConversationQueue:
                     return None
                 receipts.advance(_DRAIN, message, Message.Status.ERROR, reason="line_unavailable")
                 continue
+            if self._opener_waits(message):
+                return None
             if self._waits(conversation, message):
                 # A new text woke the queue early: the wake-up that was planned must not be spent on it.
                 wake_queue(self.conversation_id, at=conversation.next_attempt_at)
@@ -393,6 +398,12 @@ class ConversationQueue:
         if not patience or timezone.now() - message.created_at < timedelta(seconds=patience):
             return False
         return not Dispatch.objects.open().filter(order_id=message.id).exists()
+
+    def _opener_waits(self, message: Message) -> bool:
+        """Whether the text that says who writes from a new number is still on its way; its end wakes the queue."""
+        if message.connection.moved_at is None:
+            return False
+        return RouterMessage.objects.owed().filter(line_id=message.line_id, human=message.human).exists()
 
     def _waits(self, conversation: Conversation, message: Message) -> bool:
         """Whether the queue was told to wait, for this text: the one before it may have been settled meanwhile."""
@@ -450,7 +461,10 @@ class ConversationQueue:
         lately = Message.objects.filter(
             conversation_id=self.conversation_id, line=message.line, created_at__gt=timezone.now() - RESERVED_FOR
         )
-        return not lately.exclude(pk=message.pk).exclude(status__in=_NOT_ON_ITS_WAY).exists()
+        if lately.exclude(pk=message.pk).exclude(status__in=_NOT_ON_ITS_WAY).exists():
+            return False
+        # After a move the opener was the first contact.
+        return not Route.objects.filter(line=message.line, human=message.human).exclude(opened_at=None).exists()
 
 
 class RouterQueue:
@@ -466,9 +480,8 @@ class RouterQueue:
     def head(self) -> Head | None:
         self.lock()
         answer = (
-            RouterMessage.objects.filter(
-                line_id=self.line_id, human=self.human, direction=Direction.OUTBOUND, status="queued"
-            )
+            RouterMessage.objects.owed()
+            .filter(line_id=self.line_id, human=self.human)
             .select_related("line__account")
             .order_by("created_at", "id")
             .first()
@@ -483,6 +496,7 @@ class RouterQueue:
             text=answer.text,
             since=answer.created_at,
             chat=chat_of(answer.line, answer.human),
+            first_contact=answer.line.kind == Line.Kind.POOL and is_opener(answer.id),
         )
 
     def unanswered(self, head: Head) -> int:
@@ -500,6 +514,10 @@ class RouterQueue:
             error_reason=reason or (receipt.error.error_class if receipt.error else ""),
             updated_at=timezone.now(),
         )
+        # Texts of an agent wait for the opener of a connection that was moved here.
+        moved = Conversation.objects.filter(human=self.human, connection__line_id=self.line_id)
+        for conversation_id in moved.exclude(connection__moved_at=None).values_list("id", flat=True):
+            wake_queue(conversation_id)
 
     def come_back(self, at: datetime) -> None:
         with transaction.atomic():

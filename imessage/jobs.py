@@ -10,10 +10,11 @@ from django.utils import timezone
 from procrastinate.contrib.django import app
 
 from core.wake import wake
-from imessage import media, releasing
+from imessage import connecting, media, moving, releasing
 from imessage.draining import ConversationQueue, RouterQueue, drain, wake_queue, wake_router
-from imessage.models import Conversation, Direction, Message, RouterMessage
+from imessage.models import Conversation, Message, RouterMessage
 from imessage.receiving import apply_in_order
+from lines import moving as lines_moving
 from lines.models import Callback, Line
 from lines.providers.base import Limits
 
@@ -58,6 +59,18 @@ def wake_line(line_id: str) -> None:
             wake_router(UUID(line_id), human)
 
 
+@app.task(name="imessage.move")
+def move(move_id: str) -> None:
+    """Take the steps of a move that are due; `lock` and `queueing_lock` are the move."""
+    moving.go_on(UUID(move_id))
+
+
+@app.task(name="imessage.connect_again")
+def connect_again(heard_id: str) -> None:
+    """Look again for a line for a human who asked for an agent; `lock` is the human."""
+    connecting.try_again(UUID(heard_id))
+
+
 @app.task(name="imessage.release")
 def release(conversation_id: str) -> None:
     """Let through what is to be released in one conversation; `lock` and `queueing_lock` are the conversation."""
@@ -93,6 +106,7 @@ def sweep(timestamp: int) -> None:
         for line_id, human in owed.order_by("line_id", "human").distinct()[:500]:
             wake_router(line_id, human)
         releasing.wake_overdue()
+        lines_moving.wake_overdue()
         waiting = Callback.objects.filter(
             Q(state=Callback.State.WAITING) | Q(state=Callback.State.STORED, received_at__lt=overdue)
         ).order_by("id")
@@ -126,4 +140,4 @@ def _queued() -> models.QuerySet[Message]:
 
 
 def _owed() -> models.QuerySet[RouterMessage]:
-    return RouterMessage.objects.filter(direction=Direction.OUTBOUND, status="queued")
+    return RouterMessage.objects.owed()

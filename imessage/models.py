@@ -55,6 +55,10 @@ class TapbackKind(models.TextChoices):
     CUSTOM = "custom"  # any emoji; from humans only
 
 
+class ConnectionMoveQuerySet(TenantQuerySet["ConnectionMove"]):
+    agent_column = "connection__identity_id"
+
+
 class Connection(models.Model):
     """One human with one agent, carried by one line. A new one is made at each connect; the conversation stays."""
 
@@ -70,6 +74,7 @@ class Connection(models.Model):
     status = models.CharField(max_length=8, choices=Status, default=Status.ACTIVE)
     released_at = models.DateTimeField(null=True, blank=True)
     released_by = models.CharField(max_length=20, blank=True, help_text="human, admin or identity")
+    moved_at = models.DateTimeField(null=True, blank=True, help_text="When it last went to another line.")
     created_at = models.DateTimeField(default=timezone.now)
     updated_at = models.DateTimeField(default=timezone.now)
 
@@ -89,6 +94,27 @@ class Connection(models.Model):
     @property
     def is_active(self) -> bool:
         return self.status == self.Status.ACTIVE
+
+
+class ConnectionMove(models.Model):
+    """A connection left one line for another; the human has a new thread on the phone since then."""
+
+    id = models.BigAutoField(primary_key=True)
+    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="+", db_index=False)
+    connection = models.ForeignKey(Connection, on_delete=models.CASCADE, related_name="moves")
+    from_line = models.ForeignKey(Line, on_delete=models.PROTECT, related_name="+")
+    to_line = models.ForeignKey(Line, on_delete=models.PROTECT, related_name="+")
+    move_id = models.UUIDField(help_text="The job that it was part of.")
+    at = models.DateTimeField(default=timezone.now)
+
+    objects = ConnectionMoveQuerySet.as_manager()
+
+    class Meta:
+        indexes = [models.Index(fields=["organization", "-at"], name="connectionmove_newest")]
+        ordering: ClassVar[list[str]] = ["at", "id"]
+
+    def __str__(self) -> str:
+        return f"{self.connection_id} to {self.to_line_id}"
 
 
 class Conversation(models.Model):
@@ -154,12 +180,19 @@ class Conversation(models.Model):
         return f"{self.human} with {self.identity_id}"
 
 
+class RouterMessageQuerySet(models.QuerySet["RouterMessage"]):
+    def owed(self) -> Self:
+        """Texts of ours that have not left."""
+        return self.filter(direction=Direction.OUTBOUND, status="queued")
+
+
 class RouterMessage(models.Model):
     """One text to or from the router. It belongs to no organization; operators only."""
 
     class Command(models.TextChoices):
         CONNECT = "connect"
         DISCONNECT = "disconnect"
+        REPLACE = "replace"  # a connect that may give up the oldest reservation
         HELP = "help"
         OTHER = "other"
 
@@ -175,6 +208,8 @@ class RouterMessage(models.Model):
     provider_handle = models.CharField(max_length=200, blank=True)
     created_at = models.DateTimeField(default=timezone.now)
     updated_at = models.DateTimeField(default=timezone.now)
+
+    objects = RouterMessageQuerySet.as_manager()
 
     class Meta:
         indexes = [models.Index(fields=["line", "human", "created_at"], name="router_thread")]
@@ -304,6 +339,13 @@ class Message(models.Model):
         Status.RECEIVED: 9,
     }
 
+    class Fallback(models.TextChoices):
+        """When a text may leave as SMS instead: never because its outcome is unknown, or slow."""
+
+        NEVER = "never"
+        IF_UNSUPPORTED = "if_unsupported"  # refused at once: the human has no iMessage
+        IF_UNSUPPORTED_OR_FAILED = "if_unsupported_or_failed"  # also when that turns out after acceptance
+
     class Type(models.TextChoices):
         MESSAGE = "message"
         CAROUSEL = "carousel"
@@ -323,6 +365,12 @@ class Message(models.Model):
     send_style = models.CharField(max_length=15, choices=SendStyle, blank=True)
     status = models.CharField(max_length=10, choices=Status)
     was_downgraded = models.BooleanField(null=True)
+    fallback = models.CharField(
+        max_length=25,
+        choices=Fallback,
+        db_default=Fallback.IF_UNSUPPORTED_OR_FAILED,
+        help_text="When SMS may carry it.",
+    )
     error_code = models.CharField(max_length=60, blank=True)
     error_reason = models.CharField(max_length=60, blank=True)
     error_message = models.CharField(max_length=300, blank=True)

@@ -18,6 +18,7 @@ from imessage.errors import ConnectionReleased, NotEnabled, RecipientBlocked
 from imessage.models import Conversation, DeliveryStep, Direction, Message
 from imessage.telling import tell
 from lines.direct import direct_call
+from lines.models import Line
 from lines.providers.base import ProviderError
 from lines.threads import chat_of
 
@@ -145,14 +146,15 @@ def mark_read(actor: Actor, conversation: Conversation) -> int:
     unread = Message.objects.filter(
         conversation=conversation, direction=Direction.INBOUND, is_read=False, is_blocked=False
     )
-    newest = unread.order_by("-position").values_list("position", flat=True).first()
+    newest = unread.select_related("line__account").order_by("-position").first()
     if newest is None:
         return 0
-    line = conversation.connection.line
-    chat = chat_of(line, conversation.human)
-    with direct_call(line) as (driver, account):
-        driver.mark_read(account, line=line.address, human=conversation.human, chat=chat)
-    return _mark(actor, conversation, up_to=newest)
+    # Where the human wrote it: after a move that may be the former line. SMS knows no receipts.
+    if newest.line.service != Line.Service.SMS:
+        chat = chat_of(newest.line, conversation.human)
+        with direct_call(newest.line) as (driver, account):
+            driver.mark_read(account, line=newest.line.address, human=conversation.human, chat=chat)
+    return _mark(actor, conversation, up_to=newest.position)
 
 
 def send_typing(actor: Actor, conversation: Conversation) -> None:

@@ -18,7 +18,7 @@ from core.wake import wake
 from events.record import record
 from imessage import connecting, media, receipts, tapbacks
 from imessage.draining import wake_queue
-from imessage.errors import ConnectionReleased, NoRouter
+from imessage.errors import ConnectionReleased
 from imessage.models import Connection, Conversation, Direction, Message, Part, RouterMessage, Service
 from imessage.sending import append, lock_conversation
 from imessage.telling import tell
@@ -26,7 +26,7 @@ from lines import health
 from lines.dispatching import settle
 from lines.health import reports
 from lines.models import Callback, Dispatch, Line
-from lines.pool import live_route
+from lines.pool import live_route, note_traffic
 from lines.providers import driver_of, opened
 from lines.providers.base import (
     AliasLost,
@@ -47,6 +47,7 @@ from lines.providers.base import (
     TypingChanged,
     Unrecognised,
 )
+from lines.routers import router_for_hints
 from lines.threads import line_of_thread, note_chat
 
 logger = logging.getLogger(__name__)
@@ -301,6 +302,7 @@ def _addressee(line: Line, human: str) -> tuple[Identity, Connection]:
         identity = lock_reach(route.identity)
         connection = Connection.objects.filter(identity=identity, human=human, status=Connection.Status.ACTIVE).first()
         if connection:
+            note_traffic(route, now=timezone.now())
             return identity, connection
     raise Unrouted("No live route for this human on this line.", line=line, human=human)
 
@@ -439,9 +441,9 @@ def _hint(line: Line, human: str) -> None:
     told = RouterMessage.objects.filter(
         line=line, human=human, direction=Direction.OUTBOUND, created_at__gt=timezone.now() - _HINT_EVERY
     )
-    with contextlib.suppress(NoRouter):
-        if not told.exists():
-            connecting.say(line, human, _HINT.format(router=connecting.router_line().address))
+    router = router_for_hints(human)
+    if router and not told.exists():
+        connecting.say(line, human, _HINT.format(router=router.address))
 
 
 def _message_by_handle(line: Line, handle: str) -> Message:

@@ -21,7 +21,10 @@ from lines.models import (
     LineHour,
     LineNote,
     LineReading,
+    Move,
+    MoveItem,
     ProviderAccount,
+    Recipient,
     Route,
 )
 
@@ -79,8 +82,8 @@ class LineAdmin(ReadOnlyAdmin):
 
 @admin.register(Route)
 class RouteAdmin(ReadOnlyAdmin):
-    list_display = ("line", "human", "identity", "held_until", "created_at", "updated_at")
-    list_filter = ("line_kind", ("held_until", admin.EmptyFieldListFilter))
+    list_display = ("line", "human", "identity", "role", "held_until", "last_traffic_at", "created_at", "updated_at")
+    list_filter = ("line_kind", "role", ("held_until", admin.EmptyFieldListFilter))
     list_select_related = ("line", "identity")
     search_fields = ("human", "line__address", "identity__handle")
     id_fields = ("id", "line_id", "identity_id")
@@ -221,3 +224,32 @@ class AlertNoticeAdmin(BigTableAdmin):
     list_filter = ("channel", "state")
     list_select_related = ("alert",)
     id_fields = ("alert_id",)
+
+
+@admin.register(Move)
+class MoveAdmin(ReadOnlyAdmin):
+    list_display = ("line", "state", "total", "moved", "skipped", "unplaced", "next_at", "created_at", "settled_at")
+    list_filter = ("state",)
+    list_select_related = ("line",)
+    search_fields = ("line__address", "reason")
+    id_fields = ("id", "line_id")
+    date_hierarchy = "created_at"
+    ordering = ("-created_at",)
+
+
+@admin.register(MoveItem)
+class MoveItemAdmin(BigTableAdmin):
+    list_display = ("move", "rank", "human", "identity", "state", "to_line", "at")
+    list_filter = ("state",)
+    list_select_related = ("move", "identity", "to_line")
+    search_fields = ("human__exact",)
+    id_fields = ("move_id", "opener_id")
+
+
+@admin.register(Recipient)
+class RecipientAdmin(ReadOnlyAdmin):
+    list_display = ("human", "service", "looked_up_at", "downgrades", "sms_until", "updated_at")
+    list_filter = ("service",)
+    search_fields = ("human",)
+    id_fields = ("id",)
+    ordering = ("-updated_at",)

@@ -3,12 +3,13 @@
 import logging
 from uuid import UUID
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import Q, QuerySet
 from procrastinate.contrib.django import app
 
 from core.wake import wake
-from lines import polling, reading_back
+from lines import moving, polling, reading_back
 from lines.health import alerts, incidents, measuring, seeing
 from lines.models import Line, ProviderAccount
 
@@ -86,6 +87,14 @@ def poll(account_id: str) -> None:
 def read_back(dispatch_id: str, turn: int) -> None:
     """Ask what became of an accepted text; `queueing_lock` is the text and the turn."""
     reading_back.read_back(UUID(dispatch_id), turn=turn)
+
+
+@app.periodic(cron="*/10 * * * *")
+@app.task(name="lines.move_stranded", queueing_lock="lines.move_stranded")
+def move_stranded(timestamp: int) -> None:
+    """Begin to move humans off lines that will not carry them any more."""
+    if settings.MOVE_STRANDED:
+        moving.move_stranded()
 
 
 def _probe_accounts(lines: QuerySet[Line], *, of: str) -> None:

@@ -115,6 +115,12 @@ def next_new_contact(line: Line, *, now: datetime) -> datetime:
     return max([now, *(one.until for one in held if one and one.until)])
 
 
+def no_strangers_before(line: Line) -> datetime | None:
+    """The end of the time after a flag in which the line takes no new contacts; None when there was none."""
+    closed = [length for length, _, takes_new in RAMP if not takes_new]
+    return line.ramp_since + max(closed) if line.ramp_since and closed else None
+
+
 def _windows(limits: Limits, share: float) -> Iterator[Window]:
     """A smaller share makes every window longer."""
     if limits.human_gap is not None:

@@ -133,10 +133,19 @@ def _lines(actor: Actor, thread: Conversation, at: datetime | None) -> Sequence[
     if at is not None:
         rows = rows.filter(created_at__lte=at)
     uses: list[LineUse] = []
-    for connection in rows.select_related("line").order_by("created_at", "id"):
-        if not uses or uses[-1].line.id != connection.line_id:
-            uses.append(LineUse(connection.line, connection.created_at, is_now=False))
+    rows = rows.select_related("line").prefetch_related("moves__from_line", "moves__to_line")
+    for connection in rows.order_by("created_at", "id"):
+        for line, since in _carriers(connection):
+            if (not uses or uses[-1].line.id != line.id) and (at is None or since <= at):
+                uses.append(LineUse(line, since, is_now=False))
     return [LineUse(use.line, use.since, is_now=n == 0) for n, use in enumerate(reversed(uses))]
+
+
+def _carriers(connection: Connection) -> list[tuple[Line, datetime]]:
+    """The lines of one connection in their order, and since when."""
+    moves = list(connection.moves.all())
+    first = moves[0].from_line if moves else connection.line
+    return [(first, connection.created_at), *((move.to_line, move.at) for move in moves)]
 
 
 def _deliveries(actor: Actor, thread: Conversation, at: datetime | None) -> list[Told]:

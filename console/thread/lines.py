@@ -17,6 +17,7 @@ from core.actor import Actor, Role
 from core.phones import pretty
 from events.models import Event
 from imessage.models import Connection, Conversation
+from lines.models import Line
 from webhooks.catalog import TOLD_AS
 from webhooks.models import Attempt
 
@@ -52,15 +53,18 @@ def lines_of(
 
 
 def _connections(actor: Actor, thread: Conversation, ends: datetime | None) -> Iterable[SystemLine]:
-    """Each connect and disconnect of the pair; a reconnect makes a new connection under the same thread."""
+    """Each connect, move and disconnect of the pair; a reconnect makes a new connection under the same thread."""
     rows = Connection.objects.visible_to(actor).filter(identity_id=thread.identity_id, human=thread.human)
     before: Connection | None = None
-    for connection in rows.select_related("line").order_by("created_at", "id"):
+    rows = rows.select_related("line").prefetch_related("moves__to_line", "moves__from_line")
+    for connection in rows.order_by("created_at", "id"):
         yield SystemLine(
             key=f"{connection.id}-connected",
             text=_connected(actor, before, connection),
             at=connection.created_at,
         )
+        for move in connection.moves.all():
+            yield SystemLine(key=f"{connection.id}-moved-{move.id}", text=_moved(actor, move.to_line), at=move.at)
         if connection.released_at and (ends is None or connection.released_at <= ends):
             text = _RELEASED.get(connection.released_by, "Disconnected")
             yield SystemLine(key=f"{connection.id}-released", text=text, at=connection.released_at)
@@ -70,10 +74,18 @@ def _connections(actor: Actor, thread: Conversation, ends: datetime | None) -> I
 def _connected(actor: Actor, before: Connection | None, connection: Connection) -> str:
     if before is None:
         return "Connected"
-    if before.line_id == connection.line_id:
-        return "Connected again"
+    began_on = _first_line(connection)
+    return "Connected again" if before.line_id == began_on.id else _moved(actor, began_on)
+
+
+def _first_line(connection: Connection) -> Line:
+    first = next(iter(connection.moves.all()), None)
+    return first.from_line if first else connection.line
+
+
+def _moved(actor: Actor, to: Line) -> str:
     # Which line a tenant's human writes on is the operators' business.
-    where = f", {pretty(connection.line.address)}" if actor.role is Role.OPERATOR else ""
+    where = f", {pretty(to.address)}" if actor.role is Role.OPERATOR else ""
     return f"Moved to another line{where}"
 
 

@@ -35,6 +35,7 @@ _HAPPENED = {
     "media.stored": "An attachment was kept",
     "media.failed": "An attachment could not be fetched",
     "connection.created": "The human connected",
+    "connection.moved": "The connection went to another line",
     "connection.released": "The connection was released",
     "rule_created": "A rule was added",
     "rule_updated": "A rule was changed",

@@ -13,6 +13,8 @@ from lines.models.health import (
     LineReading,
 )
 from lines.models.lines import Line, LineEvent, ProviderAccount
+from lines.models.moves import Move, MoveItem
+from lines.models.recipients import Recipient
 from lines.models.routes import ANY_HUMAN, RESERVED_FOR, Route, thread_of
 
 __all__ = [
@@ -31,7 +33,10 @@ __all__ = [
     "LineHour",
     "LineNote",
     "LineReading",
+    "Move",
+    "MoveItem",
     "ProviderAccount",
+    "Recipient",
     "Route",
     "thread_of",
 ]

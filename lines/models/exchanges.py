@@ -77,9 +77,11 @@ class Dispatch(models.Model):
         ACCEPTED = "accepted"  # by the provider's answer, by find_sent or by a status report
         REFUSED = "refused"  # by the provider's answer: nothing left
         UNKNOWN = "unknown"  # by a lost answer or a dead worker
+        FAILED = "failed"  # by a report after acceptance that makes room for a fallback: nothing reached the phone
         NOT_SENT = "not_sent"  # by find_sent, asked often enough: nothing left
 
     OPEN = (Outcome.IN_FLIGHT, Outcome.UNKNOWN)
+    STANDING = (*OPEN, Outcome.ACCEPTED)
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     kind = models.CharField(max_length=10, choices=Kind)

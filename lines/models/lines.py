@@ -1,9 +1,11 @@
 """Provider accounts, the lines they hold, and what changed about a line."""
 
+from datetime import datetime, timedelta
 from typing import Self
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import Count, F, Q
+from django.db.models.functions import Cast, Greatest
 from django.utils import timezone
 
 from accounts.models import Organization
@@ -51,6 +53,18 @@ class LineQuerySet(models.QuerySet["Line"]):
 
     def routers(self) -> Self:
         return self.in_service().filter(kind=Line.Kind.ROUTER)
+
+    def with_load(self, now: datetime) -> Self:
+        """With `talking` humans of the last 24 hours, the `share` of the capacity that they are, `carried` connections,
+        and the strangers written to first (`opened_day`, `opened_hour`)."""
+        day = now - timedelta(days=1)
+        return self.annotate(
+            talking=Count("routes", filter=Q(routes__last_traffic_at__gt=day)),
+            carried=Count("routes", filter=Q(routes__held_until=None)),
+            opened_day=Count("routes", filter=Q(routes__opened_at__gt=day)),
+            opened_hour=Count("routes", filter=Q(routes__opened_at__gt=now - timedelta(hours=1))),
+            share=Cast(F("talking"), models.FloatField()) / Greatest(F("capacity"), 1),
+        )
 
     def visible_to(self, actor: Actor) -> Self:
         """Dedicated lines of the actor's organization; shared lines are hidden from every tenant."""
@@ -135,6 +149,12 @@ class Line(models.Model):
     allowance_until = models.DateTimeField(null=True, blank=True)
     proof_of_life_at = models.DateTimeField(null=True, blank=True)
     last_given_at = models.DateTimeField(null=True, blank=True, help_text="When a new connection last got it.")
+    advertised_at = models.DateTimeField(
+        null=True, blank=True, help_text="Routers: since when its number is the one that is shown."
+    )
+    replaced_at = models.DateTimeField(
+        null=True, blank=True, help_text="Routers: when another took its place; it names that one for 30 days."
+    )
     created_at = models.DateTimeField(default=timezone.now)
 
     objects = LineQuerySet.as_manager()

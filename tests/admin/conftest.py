@@ -20,7 +20,7 @@ from contactrules.shadow import judge_new, start_shadow
 from core import secrets
 from core.ids import uuid7
 from events.record import record
-from imessage.models import DeliveryStep, Release, RouterMessage, TapbackChange
+from imessage.models import ConnectionMove, DeliveryStep, Release, RouterMessage, TapbackChange
 from lines.models import (
     AccountHealth,
     Alert,
@@ -32,6 +32,9 @@ from lines.models import (
     LineHealth,
     LineHour,
     LineReading,
+    Move,
+    MoveItem,
+    Recipient,
 )
 from tests import make
 from webhooks.models import Attempt, Delivery, OrderNumber, SigningKey, Subscription
@@ -105,6 +108,12 @@ def _fill() -> None:
     )
     RouterMessage.objects.create(line=line, human=make.HUMAN, direction="inbound", text="help", command="help")
     Callback.objects.create(account=line.account, event_key=str(outbound.id), body=b'{"id": "evt", "text": "\xff"}')
+    move = Move.objects.create(line=line, state="done", requested_by={})
+    MoveItem.objects.create(move=move, rank=1, identity=identity, human=make.HUMAN)
+    ConnectionMove.objects.create(
+        organization=organization, connection=conversation.connection, from_line=line, to_line=line, move_id=move.id
+    )
+    Recipient.objects.get_or_create(human=make.HUMAN)
     LineEvent.objects.create(line=line, column="seen", before="unknown", after="healthy", reason="answers", actor={})
     _add_health(line, now)
     IdempotencyKey.objects.create(scope=str(identity.id), operation="send", key="k-1", fingerprint="0" * 64)

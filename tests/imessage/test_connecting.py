@@ -107,14 +107,17 @@ def test_without_a_free_line_the_human_is_told(
 
 
 @pytest.mark.parametrize(
-    "fields",
-    [{"seen": "down"}, {"seen": "unknown"}, {"seen": "degraded"}, {"seen": "flagged"}]
-    + [{"wanted": wanted} for wanted in ["draining", "paused", "retired", "provisioning"]],
+    ("fields", "came_to"),
+    [({"seen": seen}, "waits_for_line") for seen in ["down", "unknown", "degraded", "flagged"]]
+    + [({"wanted": wanted}, "no_free_line") for wanted in ["draining", "paused", "retired", "provisioning"]],
 )
-def test_only_healthy_lines_in_service_are_given(fields: dict[str, str], identity: Identity, router: Line) -> None:
+def test_only_healthy_lines_in_service_are_given(
+    fields: dict[str, str], came_to: str, identity: Identity, router: Line
+) -> None:
     make.make_line(account=router.account, **fields)
     say(router, "connect @helper")
-    assert outcome() == "no_free_line"
+    assert outcome() == came_to
+    assert not Connection.objects.exists()
 
 
 def test_the_line_with_the_fewest_humans_is_given(identity: Identity, line: Line, router: Line) -> None:
