@@ -91,6 +91,10 @@ class Callbacks:
         # What is not on disk did not happen, so nobody may hear of it yet.
         await self._network.journal.settle(cursor)
         faults = self._faults(event)
+        if self._network.strikes(event["data"]["line"], "dropped_callback"):
+            # Never posted; a poll still finds it.
+            self._network.settle_callback(event["id"], taken=False, attempts=0)
+            return
         if delay := faults.value("callback_delay"):
             # Not for secrets: the same event waits the same time in every run.
             await asyncio.sleep(random.Random(event["cursor"]).uniform(*delay))  # noqa: S311

@@ -1,13 +1,13 @@
 """The network's clock: one fixed-width form of time in every journal line, answer and callback."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from simulator.refusals import invalid
 
 
-def stamp() -> str:
-    """Now, as ISO 8601 in UTC with microseconds; the strings sort as the moments do."""
-    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+def stamp(*, ahead: float = 0) -> str:
+    """Now, as ISO 8601 in UTC with microseconds; the strings sort as the moments do. `ahead` is in seconds."""
+    return (datetime.now(UTC) + timedelta(seconds=ahead)).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def moment(text: str) -> datetime:

@@ -179,15 +179,52 @@ def _hold_or_abandon(value: Any) -> dict[str, Any]:
     return {**_hold(table), "abandon": abandon}
 
 
+def _refusal(value: Any) -> dict[str, Any]:
+    table = _table(value, known=_WHEN | {"status", "code", "message", "retry_after"})
+    after = table.get("retry_after")
+    return {
+        **_when(table),
+        "status": _whole(table.get("status", 429), least=400, most=599),
+        "code": _word(table.get("code", "rate_limited")),
+        "message": _word(table.get("message", "Refused, as asked for.")),
+        "retry_after": None if after is None else _seconds(after),
+    }
+
+
+def _word(value: Any) -> str:
+    if not isinstance(value, str) or not 0 < len(value) <= 200:
+        raise ValueError("must be a text of 1 to 200 characters.")
+    return value
+
+
+def _offset(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > 86_400:
+        raise ValueError("must be a number of seconds, at most a day either way.")
+    return float(value)
+
+
+def _allowance(value: Any) -> dict[str, int]:
+    table = _table(value, known={"hour", "day"})
+    return {name: _whole(left, least=0, most=1_000_000) for name, left in table.items()}
+
+
 # A new fault is one row here and one question where it strikes.
 FAULTS: dict[str, Fault] = {
     "state": Fault(default=ONLINE, read=_state),
     "send_key": Fault(default=True, read=_flag),
     "lost_answer": Fault(default=None, read=_lost, strikes=True),
     "error_after": Fault(default=None, read=_lost, strikes=True),
+    "refuse": Fault(default=None, read=_refusal, strikes=True),
     "hold_before": Fault(default=None, read=_hold_or_abandon, strikes=True),
     "hold_after": Fault(default=None, read=_hold, strikes=True),
     "callback_copies": Fault(default=1, read=_copies),
     "callback_delay": Fault(default=None, read=_span),
     "reorder": Fault(default=False, read=_flag),
+    "dropped_callback": Fault(default=None, read=_lost, strikes=True),
+    "deaf": Fault(default=False, read=_flag),
+    "helper": Fault(default=True, read=_flag),
+    "sends_from": Fault(default=None, read=_word),
+    "clock_offset": Fault(default=0.0, read=_offset),
+    "allowance": Fault(default=None, read=_allowance),
+    "media_error": Fault(default=None, read=_lost, strikes=True),
 }

@@ -41,7 +41,7 @@ async def _one_error_shape(request: web.Request, handler: Handler) -> web.Stream
     try:
         return await handler(request)
     except Refusal as refusal:
-        return _error(refusal.status, refusal.code, refusal.message)
+        return _error(refusal.status, refusal.code, refusal.message, retry_after=refusal.retry_after)
     except web.HTTPException as raised:
         return _error(raised.status, _CODES.get(raised.status, "bad_request"), f"{raised.reason}.")
     except Exception:
@@ -80,5 +80,6 @@ async def _healthz(request: web.Request) -> web.Response:
     return web.json_response({"status": "ok"})
 
 
-def _error(status: int, code: str, message: str) -> web.Response:
-    return web.json_response({"error": {"code": code, "message": message, "retry_after": None}}, status=status)
+def _error(status: int, code: str, message: str, *, retry_after: float | None = None) -> web.Response:
+    error = {"code": code, "message": message, "retry_after": retry_after}
+    return web.json_response({"error": error}, status=status)

@@ -36,6 +36,9 @@ class Line:
             "kind": self.kind,
             "state": self.state,
             "send_key": self.faults.value("send_key"),
+            "helper": self.faults.value("helper"),
+            "sends_from": self.faults.value("sends_from") or self.number,
+            "allowance": self.faults.value("allowance"),
         }
 
 

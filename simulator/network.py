@@ -125,10 +125,19 @@ class Network:
         self._commit_outbound(outcome, record, told=False)
         return self.memory.text(record["message_id"]), True
 
+    def has_key(self, order: Order) -> bool:
+        """Whether this order would only repeat one that was taken."""
+        keyed = self.memory.line(order.line).faults.value("send_key") and order.key is not None
+        return bool(keyed and self.memory.text_with_key(order.line, order.key or ""))
+
+    def answer(self, text: Text) -> dict[str, Any]:
+        """What the send call answers; a line may have sent from an address that is not its own."""
+        return {**text.answer, "from": self.memory.line(text.line).faults.value("sends_from") or text.line}
+
     def tap_from_line(self, text_id: str, tapback: Tapback, *, remove: bool) -> Text:
         """The agent's tapback on a text that is on the handset; removing what is not there changes nothing."""
         text = self.memory.text(text_id)
-        self._working_line(text.line)
+        self._helped_line(text.line)
         if text.at is None:
             raise Refusal(409, "not_on_handset", "The text has not reached the handset.")
         _check_part(text, tapback.part)
@@ -138,7 +147,7 @@ class Network:
 
     def read_from_line(self, number: str, human: str) -> str | None:
         """The agent's read receipt for all the human wrote; the newest text's id, or None if nothing was unread."""
-        self._working_line(number)
+        self._helped_line(number)
         thread = self.memory.handset(human).threads.get(number)
         if thread is None:
             raise unknown("unknown_thread", f"{human} and {number} have no thread.")
@@ -150,7 +159,7 @@ class Network:
 
     def type_from_line(self, number: str, human: str, *, on: bool) -> None:
         """Show or hide the typing bubble on the handset."""
-        self._working_line(number)
+        self._helped_line(number)
         self._commit({"type": "line_typing", "line": number, "human": human, "on": on})
 
     # What the human does.
@@ -165,7 +174,9 @@ class Network:
         at, text_id = stamp(), _new_id("msg")
         shared: Record = {"line": number, "human": human, "message_id": text_id, "text": text, "media": media}
         shared |= {"service": handset.service, "reply_to": reply_to}
-        self._commit({"type": "handset_text", "at": at, **shared}, ("message.received", {**shared, "sent_at": at}))
+        deaf = self.memory.line(number).faults.value("deaf")
+        events = [] if deaf else [("message.received", {**shared, "sent_at": at})]
+        self._commit({"type": "handset_text", "at": at, **shared}, *events)
         return self.memory.text(text_id)
 
     def tap_from_handset(self, human: str, *, bubble: str, line: str | None, tapback: Tapback, remove: bool) -> Text:
@@ -241,6 +252,13 @@ class Network:
             raise Refusal(503, "line_offline", f"The device behind {number} is offline; nothing was sent.")
         if line.state == SIGNED_OUT:
             raise Refusal(409, "signed_out", f"{number} is signed out of its account; nothing was sent.")
+        return line
+
+    def _helped_line(self, number: str) -> Line:
+        """The line, able to do more than send texts."""
+        line = self._working_line(number)
+        if not line.faults.value("helper"):
+            raise Refusal(409, "helper_lost", f"The helper of {number} is not connected; only texts can be sent.")
         return line
 
     def _switched_on(self, human: str) -> Handset:

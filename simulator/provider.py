@@ -1,6 +1,7 @@
 """The provider's API: what a driver of ours calls to send on lines and to ask about them."""
 
 import asyncio
+from typing import Any
 
 from aiohttp import web
 
@@ -48,6 +49,8 @@ class ProviderApi:
         self._memory.line(order.line)
         if await self._abandoned(request, order.line):
             return _gone(request)
+        if not self._network.has_key(order) and self._network.strikes(order.line, "refuse"):
+            raise _asked_for(self._memory.line(order.line).faults.value("refuse"))
         text, is_new = self._network.send(order)
         if not is_new:
             return web.json_response(text.answer)
@@ -74,7 +77,7 @@ class ProviderApi:
             return _gone(request)
         if broken:
             raise Refusal(500, "internal", "Something went wrong.")
-        return web.json_response(text.answer, status=202)
+        return web.json_response(self._network.answer(text), status=202)
 
     async def messages(self, request: web.Request) -> web.Response:
         """Texts, newest first, for a driver that has to find out what became of a send."""
@@ -103,6 +106,8 @@ class ProviderApi:
     async def file(self, request: web.Request) -> web.FileResponse:
         """A file that a human sent."""
         file_id = request.match_info["id"]
+        if any(self._network.strikes(line, "media_error") for line in list(self._memory.lines)):
+            raise Refusal(503, "media_unavailable", "The file cannot be had just now.")
         path = self._shelf.path(file_id)
         return web.FileResponse(path, headers={"Content-Type": self._memory.files[file_id]["content_type"]})
 
@@ -126,7 +131,8 @@ class ProviderApi:
 
     async def line(self, request: web.Request) -> web.Response:
         """The probe: one line's state and the network's clock."""
-        return web.json_response({**self._memory.line(number_in_path(request)).as_json(), "clock": stamp()})
+        line = self._memory.line(number_in_path(request))
+        return web.json_response({**line.as_json(), "clock": stamp(ahead=line.faults.value("clock_offset"))})
 
     async def lookup(self, request: web.Request) -> web.Response:
         """Which service reaches a number. A phone that is off is still known to be on iMessage."""
@@ -174,6 +180,10 @@ async def _order(request: web.Request) -> Order:
     if order.line == order.human:
         raise invalid("A line cannot text itself.")
     return order
+
+
+def _asked_for(refusal: dict[str, Any]) -> Refusal:
+    return Refusal(refusal["status"], refusal["code"], refusal["message"], retry_after=refusal["retry_after"])
 
 
 def _caller_left(request: web.Request) -> bool:

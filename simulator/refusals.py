@@ -4,11 +4,13 @@
 class Refusal(Exception):
     """A request that changes nothing, with the answer its caller gets.
 
-    `status` is the HTTP status, `code` the stable word for programs, `message` one sentence for people.
+    `status` is the HTTP status, `code` the stable word for programs, `message` one sentence for people,
+    `retry_after` when to come back, in seconds.
     """
 
-    def __init__(self, status: int, code: str, message: str) -> None:
+    def __init__(self, status: int, code: str, message: str, *, retry_after: float | None = None) -> None:
         super().__init__(message)
+        self.retry_after = retry_after
         self.status = status
         self.code = code
         self.message = message

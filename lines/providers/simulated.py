@@ -54,6 +54,10 @@ _CLASSES = {
     "unauthorized": ErrorClass.LINE_DOWN,
     "not_on_imessage": ErrorClass.RECIPIENT_UNREACHABLE,
     "rate_limited": ErrorClass.HELD,
+    "new_contact_limit": ErrorClass.HELD,
+    "unresolved": ErrorClass.UNKNOWN,
+    "opted_out": ErrorClass.PERMANENT,
+    "filtered": ErrorClass.PERMANENT,
 }
 
 # How far each reaches; every other error is about the one text.
@@ -64,9 +68,13 @@ _SCOPES = {
     "unauthorized": Scope.ACCOUNT,
     "not_on_imessage": Scope.HUMAN,
     "rate_limited": Scope.LINE,
+    "opted_out": Scope.HUMAN,
 }
 
 _SIX = {"love", "like", "dislike", "laugh", "emphasize", "question"}
+# What is gone without the helper.
+_HELPED = ("tapback", "tapback_remove", "tapback_emoji", "typing", "typing_end", "read_receipt")
+
 _LINE_STATES = {"online": "healthy", "offline": "down", "signed_out": "down", "flagged": "flagged"}
 
 
@@ -189,14 +197,21 @@ class SimulatedDriver(Driver):
             return _no_reading(failed.error)
         word = str(seen.get("state"))
         state = _LINE_STATES.get(word, "unknown")
+        reasons = [] if state == "healthy" else [word]
+        if state == "healthy" and seen.get("helper") is False:
+            state, reasons = "degraded", ["helper_lost"]
+        left = seen.get("allowance") or {}
         return LineReading(
             state=state,
-            reasons=[] if state == "healthy" else [word],
+            reasons=reasons,
             reachable=True,
             authenticated=True,
             provider_state=word,
-            addresses=[line],
+            addresses=[str(seen.get("sends_from") or line)],
+            lost=_HELPED if seen.get("helper") is False else (),
             clock_offset=_offset(seen.get("clock")),
+            new_contacts_hour=left.get("hour"),
+            new_contacts_day=left.get("day"),
             raw=seen,
         )
 
@@ -307,6 +322,7 @@ def _call(method: str, account: Account, path: str, *, deadline: float | None = 
 def _accepted(sent: dict[str, Any]) -> SendReceipt:
     return SendReceipt(
         outcome=Outcome.ACCEPTED,
+        line=str(sent.get("from") or ""),
         handle=str(sent.get("id", "")),
         state=str(sent.get("status") or "sent"),
         service=str(sent.get("service") or "imessage"),
@@ -334,7 +350,7 @@ def _status_error(error: dict[str, Any] | None) -> ProviderError | None:
 
 def _classed(code: str, default: ErrorClass, *, text: str, retry_after: float | None = None) -> ProviderError:
     error_class = _CLASSES.get(code, default)
-    counts = code not in _CLASSES and error_class is ErrorClass.RETRYABLE
+    counts = code == "filtered" or (code not in _CLASSES and error_class is ErrorClass.RETRYABLE)
     scope = _SCOPES.get(code, Scope.MESSAGE)
     return ProviderError(error_class, code, text[:500], retry_after, scope=scope, counts_against_line=counts)
 

@@ -27,8 +27,13 @@ from lines.providers.simulated import DRIVER
 from tests.lines.drivers.cases import HUMAN, LINE, DriverCases, Failure, Posted, Recorded, StandIn
 from tests.simulator.running import SECRET, Network
 
-FAULTS = ["state", "send_key", "lost_answer", "error_after", "hold_before", "hold_after"]
+FAULTS = ["state", "refuse", "send_key", "lost_answer", "error_after", "hold_before", "hold_after"]
 SLOW = 0.3
+
+
+def refused(code: str, status: int, **more: Any) -> dict[str, Any]:
+    """The settings of a send that the network refuses."""
+    return {"refuse": {"next": 1, "code": code, "status": status, **more}}
 
 
 class Simulated(StandIn):
@@ -136,7 +141,16 @@ SAYS: list[tuple[str, dict[str, Any], Any]] = [
 class TestSimulated(DriverCases):
     failures = [
         Failure("offline", {"state": "offline"}, ErrorClass.LINE_DOWN),
-        Failure("signed out", {"state": "signed_out"}, ErrorClass.LINE_DOWN),
+        Failure("signed out", {"state": "signed_out"}, ErrorClass.LINE_DOWN, scope=Scope.LINE),
+        Failure("too fast", refused("rate_limited", 429, retry_after=7), ErrorClass.HELD, Scope.LINE, retry_after=7),
+        Failure(
+            "too many strangers", refused("new_contact_limit", 429, retry_after=60), ErrorClass.HELD, Scope.MESSAGE
+        ),
+        Failure("opted out", refused("opted_out", 403), ErrorClass.PERMANENT, Scope.HUMAN, counts=False),
+        Failure("taken for spam", refused("filtered", 403), ErrorClass.PERMANENT, counts=True),
+        Failure("nobody knows", refused("unresolved", 400), ErrorClass.UNKNOWN),
+        Failure("a word nobody knows", refused("strange", 400), ErrorClass.PERMANENT, Scope.MESSAGE),
+        Failure("out of order without a word", refused("strange", 502), None),
     ]
     recorded = [
         Recorded(
