@@ -33,8 +33,9 @@ COLUMNS = ("kind", "line", "human", "provider_at")
 
 
 def note_report(callback: Callback, line: Line, report: Report) -> None:
-    """Put on a callback what it came to, by its first report; the caller saves it."""
+    """Put on a callback what it came to, by its first report; the caller saves it. A stop word is also a text."""
     if callback.line_id:
+        callback.kind = _KINDS[OptedOut] if isinstance(report, OptedOut) else callback.kind
         return
     callback.kind = _KINDS.get(type(report), "other")
     callback.line = line

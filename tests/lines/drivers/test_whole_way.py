@@ -162,6 +162,16 @@ def test_what_somebody_writes_at_the_provider_itself_is_noted_and_no_agent_s(way
     assert not Message.objects.filter(text="from the dashboard").exists()
 
 
+@pytest.mark.parametrize("way", ["sendblue"], indirect=True)
+def test_a_stop_word_is_read_and_ends_the_connection(way: Way) -> None:
+    way.process.ask("text", line=LINE, human=make.HUMAN, content="STOP", opted_out=True)
+    assert way.bring() == {204}
+    way.conversation.connection.refresh_from_db()
+    assert (way.conversation.connection.status, way.conversation.connection.released_by) == ("released", "human")
+    assert Message.objects.filter(text="STOP").exists()
+    assert Callback.objects.get().kind == "opted_out"
+
+
 def test_a_tapback_reaches_the_agent_as_one(way: Way) -> None:
     message = way.say("See you at 5")
     way.bring()

@@ -138,7 +138,7 @@ class Sendblue(Hosted):
             "group_id": "",
             "participants": [human, line],
             "send_style": asked.get("send_style", ""),
-            "opted_out": False,
+            "opted_out": asked.get("opted_out", False),
             "plan": "dedicated",
         }
         self.messages[message["message_handle"]] = message
