@@ -53,8 +53,8 @@ class Mac:
         return row
 
     def add_heard(self, address: str, text: str | None, **more: Any) -> dict[str, Any]:
-        """A text, tapback or group action from a human."""
-        row = self._row(address, text, isFromMe=False, **more)
+        """A text, tapback or group action from a human, or from somebody at the Mac."""
+        row = self._row(address, text, **{"isFromMe": False, **more})
         self.hidden[row["guid"]] = {"service": "iMessage", "was_downgraded": 0, "is_sent": 0}
         return row
 
