@@ -42,6 +42,9 @@ def _from_provider(request: MediaRequest, most_bytes: int) -> bytes:
             httpx.Client(trust_env=False, follow_redirects=False, timeout=10) as client,
             client.stream("GET", request.url, headers=headers) as response,
         ):
+            if response.has_redirect_location:
+                # A store of the provider's: any address may stand there, and the credentials stay here.
+                return fetch_anywhere(str(response.url.join(response.headers["location"])), most_bytes)
             _check_status(response.status_code)
             for chunk in response.iter_raw():
                 body += chunk

@@ -227,7 +227,7 @@ class TwilioDriver(Driver):
             raise CallbackRefused("The body cannot be read.") from unreadable
         if is_json and "bodySHA256=" not in url:
             raise CallbackRefused("Nothing signs the body.")
-        for secret in account.callback_secrets:
+        for secret in (*account.callback_secrets, *_auth_token(account)):
             if RequestValidator(secret).validate(url, signed, given, algorithm):
                 return
         raise CallbackRefused("The signature does not fit.")
@@ -316,6 +316,12 @@ def _credentials(account: Account) -> tuple[str, str, str]:
     sid, _, rest = account.token.partition(":")
     user, is_key, password = rest.partition(":")
     return (sid, user, password) if is_key else (sid, sid, rest)
+
+
+def _auth_token(account: Account) -> list[str]:
+    """Where the account is called with its auth token, that proves callbacks as well."""
+    sid, user, password = _credentials(account)
+    return [password] if user == sid and password else []
 
 
 def _basic(account: Account, request: httpx.Request) -> dict[str, str]:

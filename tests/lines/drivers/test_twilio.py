@@ -287,6 +287,13 @@ def test_fields_that_are_empty_or_there_twice_are_signed_too(stand_in: Twilio) -
     prove(stand_in.account, {"X-Twilio-Signature": base64.b64encode(digest).decode()}, body.encode())
 
 
+def test_an_account_called_with_its_auth_token_needs_no_other_secret(stand_in: Twilio) -> None:
+    headers = sign(CALLBACK_URL, PLAIN)
+    prove(dataclasses.replace(stand_in.account, token=f"{ACCOUNT}:{AUTH_TOKEN}", callback_secrets=()), headers)
+    with pytest.raises(CallbackRefused):
+        prove(dataclasses.replace(stand_in.account, callback_secrets=()), headers)
+
+
 def test_the_newer_algorithm_is_proved_and_an_unknown_one_refused(stand_in: Twilio) -> None:
     account = dataclasses.replace(stand_in.account, callback_secrets=("other", "shared key"))
     headers = sign(CALLBACK_URL, PLAIN, secret="shared key", algorithm="HMAC_SHA256")
