@@ -59,6 +59,13 @@ class Conflict(DomainError):
     code = "conflict"
 
 
+class TooSoon(DomainError):
+    """That was done a moment ago; repeat after the time given."""
+
+    status = 429
+    code = "too_soon"
+
+
 class Upstream(DomainError):
     """The line's provider did not take the call; nothing was done, so it is safe to repeat."""
 

@@ -10,7 +10,7 @@ from django.utils import timezone
 from procrastinate.contrib.django import app
 
 from core.wake import wake
-from imessage import connecting, media, moving, releasing
+from imessage import connecting, media, moving, queues, releasing
 from imessage.draining import ConversationQueue, RouterQueue, drain, wake_queue, wake_router
 from imessage.models import Conversation, Message, RouterMessage
 from imessage.receiving import apply_in_order
@@ -90,6 +90,13 @@ def tidy_media(timestamp: int) -> None:
     """Forget files that nothing holds any more, and nudge those whose fetching has gone quiet."""
     media.forget()
     media.wake_pending()
+
+
+@app.periodic(cron="* * * * * */15")
+@app.task(name="imessage.tell_queues", queueing_lock="imessage.tell_queues")
+def tell_queues(timestamp: int) -> None:
+    """Tell lines how long what is due on them waits."""
+    queues.tell_queues()
 
 
 @app.periodic(cron="* * * * * */5")

@@ -365,17 +365,19 @@ def _receive_status(line: Line, report: StatusChanged, *, order_key: str) -> Non
 
 
 def _apply_status(dispatch: Dispatch, report: StatusChanged) -> None:
-    reports.note_status(dispatch, report)
     if dispatch.outcome == Dispatch.Outcome.REFUSED and report.state in {"error", "declined"}:
         return  # known from the answer, and acted upon
     receipt = SendReceipt(outcome=Outcome.ACCEPTED, handle=report.handle, state=report.state)
-    if dispatch.kind == Dispatch.Kind.ROUTER:
+    if dispatch.kind != Dispatch.Kind.MESSAGE:
         settle(dispatch, receipt)
-        _move_router_message(dispatch, report)
+        reports.note_status(dispatch, report)
+        if dispatch.kind == Dispatch.Kind.ROUTER:
+            _move_router_message(dispatch, report)
         return
     message = Message.objects.get(pk=dispatch.order_id)
     # Before the dispatch and the message, as the drain takes them.
     Conversation.objects.select_for_update(no_key=True).get(pk=message.conversation_id)
+    reports.note_status(dispatch, report)
     if settle(dispatch, receipt):
         wake_queue(message.conversation_id)
     if not message.provider_handle:
@@ -400,10 +402,12 @@ def _opt_out(line: Line, report: OptedOut) -> None:
 
 
 def _receive_read(line: Line, report: ReadReported) -> None:
-    reports.note_read(line, report.handle, at=report.at)
     if RouterMessage.objects.filter(line=line, provider_handle=report.handle).exists():
+        reports.note_read(line, report.handle, at=report.at)
         return
     message = _message_by_handle(line, report.handle)
+    # The call before the message, as everywhere.
+    reports.note_read(line, message.provider_handle, at=report.at)
     receipts.apply_read_report(_human(report.human or message.human), message, at=report.at)
 
 

@@ -16,6 +16,7 @@ from lines.models import (
     Incident,
     IncidentHuman,
     Line,
+    LineCap,
     LineEvent,
     LineHealth,
     LineHour,
@@ -191,6 +192,16 @@ class IncidentHumanAdmin(BigTableAdmin):
     list_filter = ("how",)
     list_select_related = ("incident",)
     id_fields = ("incident_id",)
+
+
+@admin.register(LineCap)
+class LineCapAdmin(ReadOnlyAdmin):
+    list_display = ("at", "line", "name", "value", "before", "reason", "actor", "until", "ended_at")
+    list_filter = ("name", ("ended_at", admin.EmptyFieldListFilter))
+    list_select_related = ("line",)
+    search_fields = ("line__address", "reason")
+    id_fields = ("line_id",)
+    ordering = ("-id",)
 
 
 @admin.register(LineNote)

@@ -9,7 +9,7 @@ from django.db.models import Q, QuerySet
 from procrastinate.contrib.django import app
 
 from core.wake import wake
-from lines import moving, polling, reading_back
+from lines import moving, operating, polling, reading_back
 from lines.health import alerts, incidents, measuring, seeing
 from lines.models import Line, ProviderAccount
 
@@ -22,6 +22,7 @@ def measure(timestamp: int) -> None:
     """Measure every line from what flowed, then have each account's lines looked at."""
     measuring.measure()
     incidents.note_touched()
+    operating.end_caps()
     alerts.review()
     alerts.send_due()
     _probe_accounts(Line.objects.exclude(wanted=Line.Wanted.RETIRED), of="all")

@@ -42,6 +42,8 @@ CAUSES = _table(
     Cause("line_down", DOWN, "The provider said so when a text was sent.", at_once=True, leaves_by_probe=True),
     Cause("offline", DOWN, "The provider says that the line is offline.", leaves_by_probe=True),
     Cause("unreachable", DOWN, "The provider did not answer five times in a row.", at_once=True, leaves_by_probe=True),
+    Cause("relapsed", DOWN, "It went down again as soon as texts flowed.", at_once=True),
+    Cause("repairing", DOWN, "An operator has it restarted.", at_once=True, leaves_by_probe=True),
     Cause("at_risk", DEGRADED, "The provider calls the line at risk."),
     Cause("degraded", DEGRADED, "The provider calls the line degraded."),
     Cause("sign_in_unknown", DEGRADED, "The provider does not say whether the account is signed in."),
@@ -92,7 +94,8 @@ _SYNONYMS = {
 def cause_of(code: str, *, seen: str = DEGRADED) -> Cause:
     """The cause of a code; an unknown code makes of the line what `seen` says."""
     code = _SYNONYMS.get(code, code)
-    return CAUSES.get(code) or Cause(code, seen, code.replace("_", " ").capitalize() + ".")
+    words = code.replace("_", " ").capitalize() + "."
+    return CAUSES.get(code) or Cause(code, seen, words, leaves_by_probe=True)
 
 
 def of_probe(state: str, codes: Sequence[str]) -> list[Cause]:

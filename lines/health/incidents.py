@@ -1,7 +1,9 @@
 """Incidents: the times in which a line was worse than healthy, why, and whom it touched."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from django.db import connection, transaction
 from django.db.models import Count
@@ -132,9 +134,9 @@ ON CONFLICT (incident_id, human, how) DO UPDATE SET texts = greatest(kept.texts,
 """
 
 
-def note_held(held: dict[tuple[str, str], tuple[int, datetime]]) -> None:
+def note_held(held: Mapping[tuple[UUID, str], tuple[int, datetime]]) -> None:
     """Humans to whom texts wait, by line and human, with how many and since when; of lines with an open incident."""
-    open_ones = {str(incident.line_id): incident for incident in Incident.objects.open()}
+    open_ones = {incident.line_id: incident for incident in Incident.objects.open()}
     rows = [
         IncidentHuman(incident=open_ones[line_id], human=human, how=IncidentHuman.How.HELD, texts=texts, first_at=since)
         for (line_id, human), (texts, since) in sorted(held.items())

@@ -417,6 +417,22 @@ def _keep(measured: Mapping[UUID, list[Signal]], now: datetime) -> None:
     )
 
 
+def note_queues(waiting: Mapping[UUID, tuple[int, datetime]]) -> None:
+    """How many texts are due on each line and since when, by line; told by the app that owns the queues.
+
+    A line that is left out has none.
+    """
+    quiet = LineHealth.objects.exclude(line__in=list(waiting)).exclude(queue_depth=0)
+    quiet.update(queue_depth=0, queue_oldest_at=None)
+    rows = [
+        LineHealth(line_id=line_id, queue_depth=depth, queue_oldest_at=oldest)
+        for line_id, (depth, oldest) in sorted(waiting.items())
+    ]
+    LineHealth.objects.bulk_create(
+        rows, update_conflicts=True, unique_fields=["line"], update_fields=["queue_depth", "queue_oldest_at"]
+    )
+
+
 def forget(*, now: datetime | None = None) -> None:
     """Let go of what is too old to be shown."""
     now = now or timezone.now()

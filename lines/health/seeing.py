@@ -68,19 +68,25 @@ def hear_verdict(line: Line, *, seen: str, reason: str) -> Line:
         return _judge(line, health, [*causes, *_causes_of_signals(line, health, now)], now)
 
 
-def see(line: Line, *, seen: str, reasons: Sequence[str], actor: Actor = PROBE) -> Line:
+def see(line: Line, *, seen: str, reasons: Sequence[str], actor: Actor = PROBE, why: str = "") -> Line:
     """What is beyond doubt: the line is in this state from now on, whatever was read before.
 
-    A line that came back has its queue woken by `imessage.wake_line`, by name: queues belong to a higher app.
+    Only an operator takes a flagged line out of that state. A line that came back has its queue woken by
+    `imessage.wake_line`, by name: queues belong to a higher app.
     """
     now = timezone.now()
     with transaction.atomic():
         line, health = _locked(line)
+        if line.seen == FLAGGED and seen == DOWN:
+            return line
+        if seen == DOWN and tuple(line.seen_reasons) == ("recovering",):
+            # What a probe proved over was not: the next time only the calm ends it.
+            reasons = [*reasons, "relapsed"]
         troubled = seen not in {HEALTHY, Line.Seen.UNKNOWN}
         standing = Standing(seen, tuple(reasons), troubled_at=now if troubled else health.troubled_at)
         if seen == HEALTHY:
             line.proof_of_life_at = now
-        return _stand(actor, line, health, standing, now)
+        return _stand(actor, line, health, standing, now, why=why)
 
 
 def want(actor: Actor, line: Line, *, wanted: str, reason: str = "") -> Line:
@@ -221,7 +227,7 @@ def _judge(line: Line, health: LineHealth, causes: list[Cause], now: datetime) -
     return _stand(PROBE, line, health, standing.after(causes, now=now, calm=calm), now)
 
 
-def _stand(actor: Actor, line: Line, health: LineHealth, standing: Standing, now: datetime) -> Line:
+def _stand(actor: Actor, line: Line, health: LineHealth, standing: Standing, now: datetime, *, why: str = "") -> Line:
     """Write down how the line stands, with everything that a change of it brings."""
     held, before = line.holds_queue, line.seen
     health.worse_readings, health.better_readings = standing.worse, standing.better
@@ -232,7 +238,7 @@ def _stand(actor: Actor, line: Line, health: LineHealth, standing: Standing, now
         if before in {DOWN, FLAGGED} and not line.holds_queue:
             # What had shown it ill is over; its next sends are judged by themselves.
             health.counted_from = now
-        reason = ", ".join(standing.codes) or "answers"
+        reason = ": ".join(filter(None, [", ".join(standing.codes) or "answers", why]))
         note_change(actor, line, "seen", before, standing.seen, reason, signals=signals_of(health, now=now))
     health.save()
     line.save(

@@ -71,6 +71,7 @@ class Dispatch(models.Model):
     class Kind(models.TextChoices):
         MESSAGE = "message"
         ROUTER = "router"
+        TEST = "test"  # an operator's own text to their own phone; no message stands behind it
 
     class Outcome(models.TextChoices):
         IN_FLIGHT = "in_flight"  # by the claim, before the call

@@ -173,6 +173,29 @@ class LineNote(models.Model):
         return self.text[:60]
 
 
+class LineCap(models.Model):
+    """A limit of a line that an operator changed: who, why, and until when."""
+
+    id = models.BigAutoField(primary_key=True)
+    line = models.ForeignKey(Line, on_delete=models.CASCADE, related_name="caps")
+    name = models.CharField(max_length=40)
+    before = models.FloatField(null=True, blank=True, help_text="The line's own setting before; null when it had none.")
+    value = models.FloatField()
+    reason = models.CharField(max_length=300)
+    actor = models.JSONField()
+    at = models.DateTimeField(default=timezone.now)
+    until = models.DateTimeField(null=True, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["line", "name"], condition=Q(ended_at=None), name="linecap_one_standing"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} = {self.value:g}"
+
+
 class AlertQuerySet(models.QuerySet["Alert"]):
     def open(self) -> Self:
         return self.filter(closed_at=None)

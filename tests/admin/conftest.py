@@ -141,6 +141,7 @@ def _add_health(line: Line, now: datetime) -> None:
     AccountHealth.objects.update_or_create(account=line.account)
     LineReading.objects.create(line=line, state="healthy")
     LineHour.objects.create(line=line, hour=now)
+    line.caps.create(name="capacity", value=100, reason="a quiet week", actor={})
     incident = Incident.objects.create(line=line, cause="offline", worst="down", opened_by={})
     incident.humans.create(human=make.HUMAN, how="held", first_at=now)
     incident.notes.create(line=line, text="The Mac was asleep.", actor={})

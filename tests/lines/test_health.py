@@ -7,8 +7,9 @@ from core.errors import Busy, Forbidden, Invalid, Upstream
 from events.models import Event
 from lines import direct, health
 from lines.direct import direct_call
+from lines.health import seeing
 from lines.models import Line, LineEvent
-from lines.providers.base import ErrorClass, ProviderCallFailed, ProviderError
+from lines.providers.base import ErrorClass, LineReading, ProviderCallFailed, ProviderError
 from tests import make
 from tests.providers.scripted import forget_jobs, waiting_jobs
 
@@ -20,6 +21,19 @@ def test_a_change_is_kept_once_with_its_reasons(line: Line) -> None:
         health.see(line, seen="down", reasons=["signed_out"])
     assert LineEvent.objects.get().reason == "signed_out"
     assert Event.objects.filter(type="line.seen").count() == 1
+
+
+def test_a_flagged_line_is_not_merely_down(line: Line) -> None:
+    health.see(line, seen="flagged", reasons=[])
+    assert health.see(line, seen="down", reasons=["line_offline"]).seen == "flagged"
+
+
+def test_what_goes_down_again_at_once_waits_for_the_calm(line: Line) -> None:
+    health.see(line, seen="degraded", reasons=["recovering"])
+    line = health.see(line, seen="down", reasons=["line_offline"])
+    assert line.seen_reasons == ["line_offline", "relapsed"]
+    reading = LineReading(state="healthy", reachable=True)
+    assert [seeing.take(line, reading).seen for _ in range(4)] == ["down"] * 4
 
 
 @pytest.mark.parametrize("after", ["healthy", "degraded", "unknown"])
