@@ -175,6 +175,9 @@ PROCRASTINATE_IMPORT_PATHS = ["cordboard.jobs"]
 # Seconds after which an unknown outcome is looked up again (contract/lines.md 2.7).
 FIND_SENT_WAITS = [float(wait) for wait in env.list("CORDBOARD_FIND_SENT_WAITS", default=["5", "30", "125"])]
 
+# Texts that may wait for one line; more are refused, for they would come too late to be worth anything.
+LINE_QUEUE_LIMIT = env.int("CORDBOARD_LINE_QUEUE_LIMIT", default=1500)
+
 # --- The pool
 
 # Whether a human without any other line may get one that is degraded or nearly full.

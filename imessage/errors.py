@@ -3,7 +3,7 @@
 from typing import Self
 
 from contactrules.rules import Verdict
-from core.errors import Conflict, DomainError, Forbidden, Invalid, NotFound, TooLarge
+from core.errors import Busy, Conflict, DomainError, Forbidden, Invalid, NotFound, TooLarge
 
 
 class NotEnabled(DomainError):
@@ -48,6 +48,12 @@ class CapReached(DomainError):
 
     status = 429
     code = "cap_reached"
+
+
+class QueueFull(Busy):
+    """The line has more to send than it can send in time; repeat after the time given. Field: `waiting`."""
+
+    code = "queue_full"
 
 
 class QuotaReached(TooLarge):

@@ -452,6 +452,7 @@ class Message(models.Model):
             ),
             models.Index(fields=["release"], name="message_release", condition=Q(release__isnull=False)),
             models.Index(fields=["conversation", "position"], name="message_queue", condition=Q(status="queued")),
+            models.Index(fields=["line"], name="message_line_queue", condition=Q(status="queued")),
             models.Index(
                 fields=["conversation"], name="message_unread", condition=Q(direction="inbound", is_read=False)
             ),

@@ -8,6 +8,7 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 from uuid import UUID
 
+from django.conf import settings
 from django.db import connection, models, transaction
 from django.utils import timezone
 
@@ -23,7 +24,7 @@ from imessage import accepting
 from imessage.connecting import connect_command, router_line
 from imessage.counters import advance
 from imessage.draining import drain_job
-from imessage.errors import AwaitingInbound, CapReached, NoRouter, NotConnected, NotEnabled
+from imessage.errors import AwaitingInbound, CapReached, NoRouter, NotConnected, NotEnabled, QueueFull
 from imessage.media import part_for
 from imessage.models import Connection, Conversation, Direction, Message, Part, SendStyle
 from imessage.receipts import check_reachable, refusals_kept
@@ -34,6 +35,10 @@ CAP_WINDOW = timedelta(hours=24)
 
 # A Retry-After of five seconds or less makes newer clients repeat the call by themselves (contract/inkbox.md 1.5).
 _SHORTEST_RETRY = 6
+
+
+# When to come back to a line whose queue is full, in seconds: it may have sent that many texts by then.
+_QUEUE_PATIENCE = 60
 
 
 def _locking(*related: str) -> Compiled[Conversation]:
@@ -66,7 +71,7 @@ def send_message(
     The human is named by `conversation`, or by the sending `identity` and `conversation_id` or `to`. The checks come in
     the order of contract/inkbox.md 16.3 and raise `Invalid`, `NotFound` for an id that the identity or the actor does
     not know, `NotE164`, `NotEnabled`, `NotConnected`, `ConnectionReleased`, `RecipientBlocked`, `AwaitingInbound`,
-    `CapReached`. Committed when this returns outside a transaction.
+    `CapReached`, `QueueFull`. Committed when this returns outside a transaction.
     """
     _check_content(text, media_urls, send_style)
     if [conversation, conversation_id, to].count(None) != 2:
@@ -77,7 +82,7 @@ def send_message(
         found = conversation.id if conversation else conversation_id or _by_number(sender, e164(to or "")).id
         target = _target(actor, sender, found)
         given = check_reachable(target)
-        now = _check_cap(sender)
+        now = _check_room(sender, target.connection.line_id)
         parts = [Part(kind=Part.Kind.TEXT, text=text)] if text else []
         parts += [part_for(actor, url, organization_id=target.organization_id) for url in media_urls]
         return accepting.write(
@@ -195,8 +200,8 @@ def _never_connected(sender: Identity, human: str) -> NotConnected:
     )
 
 
-def _check_cap(sender: Identity) -> datetime:
-    """Raise `CapReached` unless a slot is free, by the database's clock, which is returned.
+def _check_room(sender: Identity, line_id: UUID) -> datetime:
+    """Raise `CapReached` or `QueueFull` unless there is room, by the database's clock, which is returned.
 
     The caller holds the identity's lock.
 
@@ -204,14 +209,22 @@ def _check_cap(sender: Identity) -> datetime:
     """
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT count(*), extract(epoch FROM min(created_at)), clock_timestamp()"
+            "SELECT count(*), extract(epoch FROM min(created_at)), clock_timestamp(),"
+            " (SELECT count(*) FROM (SELECT FROM imessage_message"
+            "  WHERE line_id = %s AND status = 'queued' LIMIT %s) AS queued)"
             " FROM (SELECT created_at FROM imessage_message"
             "  WHERE identity_id = %s AND direction = 'outbound'"
             "   AND created_at > clock_timestamp() - make_interval(secs => %s)"
             "  ORDER BY created_at DESC LIMIT %s) AS newest",
-            [sender.id, CAP_WINDOW.total_seconds(), CAP],
+            [line_id, settings.LINE_QUEUE_LIMIT, sender.id, CAP_WINDOW.total_seconds(), CAP],
         )
-        used, oldest, now = cursor.fetchone()
+        used, oldest, now, waiting = cursor.fetchone()
+    if waiting >= settings.LINE_QUEUE_LIMIT:
+        raise QueueFull(
+            f"{waiting} messages wait for this line already; repeat after the time given.",
+            retry_after=_QUEUE_PATIENCE,
+            waiting=waiting,
+        )
     if used < CAP:
         return cast(datetime, now)
     frees_at = math.ceil(float(oldest) + CAP_WINDOW.total_seconds())

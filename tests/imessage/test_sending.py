@@ -218,3 +218,17 @@ def test_a_refused_send_uses_nothing_of_the_cap(written: Conversation, identity:
         with pytest.raises(DomainError):
             send(identity)
     assert used_of_cap(identity) == 0
+
+
+def test_a_full_queue_refuses_clearly_and_says_when_to_come_back(
+    written: Conversation, identity: Identity, settings: Any
+) -> None:
+    settings.LINE_QUEUE_LIMIT = 2
+    send(identity)
+    send(identity)
+    with pytest.raises(errors.QueueFull) as refused:
+        send(identity)
+    assert (refused.value.status, refused.value.retry_after, refused.value.fields) == (503, 60, {"waiting": 2})
+    assert used_of_cap(identity) == 2
+    Message.objects.filter(direction="outbound").update(status="sent")
+    send(identity)
