@@ -138,6 +138,12 @@ def changed_meanwhile(actor: Actor, identity: Identity, refused: ReachChanged) -
     return changes(since.exclude(actor__id=actor.id)[:MOST_CHANGES])
 
 
+def described(rule: ContactRule) -> str:
+    """What a rule does, with its side if it has one: `a block rule, inbound only`."""
+    side = _SIDES[rule.direction]
+    return f"{_a(rule.action)} rule{f', {side}' if side else ''}"
+
+
 def seen_in(data: QueryDict, otherwise: str = "") -> int:
     """The revision that a form was drawn at; a form without a readable one is refused as outdated, if anything is."""
     text = data.get("seen", "") or otherwise

@@ -65,6 +65,7 @@ urlpatterns = [
     path("console/rules/paste/", rulebook.paste_rules, name="paste_rules"),
     path("console/rules/changes/<int:pk>/revert/", rulebook.revert_change, name="revert_change"),
     path("console/rules/<uuid:rule_id>/", rulebook.show_rule, name="rule"),
+    path("console/rules/<uuid:pk>/change/", rulebook.change_rule, name="change_rule"),
     path("console/rules/<uuid:pk>/pause/", rulebook.pause_rule, name="pause_rule"),
     path("console/rules/<uuid:pk>/resume/", rulebook.resume_rule, name="resume_rule"),
     path("console/rules/<uuid:pk>/delete/", rulebook.remove_from_rules, name="delete_rule"),

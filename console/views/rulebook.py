@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID
 
 from django.db.models import Count, Q, QuerySet, Value
@@ -18,6 +19,7 @@ from console.reaching import (
     Change,
     changed_meanwhile,
     changes,
+    described,
     identity_called,
     may_change,
     numbers,
@@ -33,7 +35,7 @@ from contactrules.models import ContactRule, RuleRevision
 from contactrules.reach import MOST_STEPS, Draft, Step, redundant
 from contactrules.rules import DuplicateRule, ReachChanged, create_rule, delete_rule, update_rule
 from core.actor import Actor, Role
-from core.errors import DomainError, NotFound
+from core.errors import DomainError, Invalid, NotFound
 from core.phones import digits_of, pretty
 
 OF_HISTORY = 100
@@ -176,6 +178,36 @@ def add_rule(request: PageRequest, actor: Actor) -> HttpResponse:
         return _refuse_form(request, actor, identity, form | {"error": refused.message}, status=422)
     tell(request, f"{pretty(number)}: {rule.action} rule added on @{identity.handle}.", undo=undo_url(actor, rule.pk))
     return _back(request, identity)
+
+
+@page
+@require_POST
+def change_rule(request: PageRequest, actor: Actor, pk: UUID) -> HttpResponse:
+    """Change what a rule does or judges, or rehearse that; what was chosen is kept when it is refused."""
+    rule: ContactRule = seen_by(actor, ContactRule, pk, "identity__organization")
+    form: dict[str, Any] = {name: request.POST.get(name, "") for name in ("action", "direction", "reason")}
+    words = {name: form[name] for name in ("action", "direction")}
+    if request.POST.get("rehearse"):
+        step = ":".join([str(rule.pk), *words.values()])
+        draft = urlencode({"scope": f"@{rule.identity.handle}", "change": step})
+        return HttpResponseRedirect(f"{reverse('console:new_rehearsal')}?{draft}")
+    try:
+        changed = update_rule(actor, rule, changes=words, reason=_reason(request), seen=seen_in(request.POST))
+    except ReachChanged as refused:
+        diff = changed_meanwhile(actor, rule.identity, refused)
+        return _refuse_change(request, actor, rule, form | {"diff": diff}, status=refused.status)
+    except DuplicateRule as refused:
+        existing = {"existing_id": refused.fields["existing_rule_id"]}
+        return _refuse_change(request, actor, rule, form | {"error": refused.message} | existing, status=422)
+    except Invalid as refused:
+        return _refuse_change(request, actor, rule, form | {"error": refused.message}, status=422)
+    if (changed.action, changed.direction) == (rule.action, rule.direction):
+        tell(request, "Nothing was changed: the rule is so already.")
+    else:
+        idle = " It changes no verdict in the present mode." if rule_rows([changed])[0].is_redundant else ""
+        done = f"The rule for {pretty(changed.match_target)} is {described(changed)} now.{idle}"
+        tell(request, done, undo=undo_url(actor, changed.pk))
+    return HttpResponseRedirect(reverse("console:rule", args=[pk]))
 
 
 @page
@@ -339,6 +371,9 @@ def _history(actor: Actor, rule_id: UUID) -> dict[str, Any]:
     told: list[Change] = changes(revisions)
     return {
         "rule_id": rule_id,
+        "rule": rule,
+        "seen": rule.identity.reach_revision if rule else None,
+        "form": {"action": rule.action, "direction": rule.direction} if rule else {},
         "row": rule_rows([rule])[0] if rule else None,
         "identity": rule.identity if rule else revisions[0].identity,
         "number": rule.match_target if rule else told[0].number,
@@ -380,6 +415,20 @@ def _refuse_form(
         "from": request.POST.get("from", ""),
     }
     return draw(request, actor, "console/rules/add.html", context, status=status)
+
+
+def _refuse_change(
+    request: PageRequest, actor: Actor, rule: ContactRule, form: dict[str, Any], *, status: int
+) -> HttpResponse:
+    """The form to change a rule as it was filled in, drawn at the revision of now, and why it was refused."""
+    context = {
+        "identity": rule.identity,
+        "rule": rule,
+        "seen": _now(rule.identity),
+        "sentences": sentences(actor, rule.identity),
+        "form": form,
+    }
+    return draw(request, actor, "console/rules/change.html", context, status=status)
 
 
 def _now(identity: Identity) -> int:

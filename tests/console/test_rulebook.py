@@ -200,8 +200,8 @@ def test_a_viewer_sees_masked_rules_and_changes_none(as_bob: Client, identity: I
         assert 'data-key="a"' not in page
     assert as_bob.get(f"{RULES}paste/").status_code == 403
     assert as_bob.post(f"{RULES}add/", block(identity, seen="0")).status_code == 403
-    for name in ("pause", "delete"):
-        assert as_bob.post(deed(name, rule), {"seen": "0"}).status_code == 403
+    for name in ("pause", "delete", "change"):
+        assert as_bob.post(deed(name, rule), turned(rule)).status_code == 403
     assert ContactRule.objects.get().status == "active"
 
 
@@ -213,7 +213,7 @@ def test_a_stranger_finds_nothing(as_charlie: Client, identity: Identity) -> Non
     assert as_charlie.get(reverse("console:rule", args=[rule.id])).status_code == 404
     assert as_charlie.post(f"{RULES}add/", block(identity, seen="0")).status_code == 404
     assert as_charlie.post(reverse("console:revert_change", args=[change.pk])).status_code == 404
-    for name in ("pause", "resume", "delete"):
+    for name in ("pause", "resume", "delete", "change"):
         assert as_charlie.post(deed(name, rule), {"seen": "0"}).status_code == 404
     assert ContactRule.objects.exists()
 
@@ -262,3 +262,57 @@ def test_a_rule_s_page_rehearses_what_it_does(as_alice: Client, identity: Identi
     assert "Turn the rule into an allow rule for +1 555-555-0123" in " ".join(draft.split())
     response = as_alice.post(deed("pause", rule), {"seen": "0", "from": "rule"})
     assert response["Location"] == reverse("console:rule", args=[rule.id])
+
+
+def turned(rule: ContactRule, **more: Any) -> dict[str, Any]:
+    return {"action": "allow", "direction": "inbound", "seen": "0", "reason": "A friend."} | more
+
+
+def test_a_rule_is_turned_round_from_its_page_and_taken_back(as_alice: Client, identity: Identity) -> None:
+    rule = make.make_rule(identity)
+    page = as_alice.get(reverse("console:rule", args=[rule.id])).content.decode()
+    assert f'action="{deed("change", rule)}"' in page
+    page = as_alice.post(deed("change", rule), turned(rule), follow=True).content.decode()
+    assert "an allow rule, inbound only now. It changes no verdict in the present mode." in page
+    rule.refresh_from_db()
+    change = RuleRevision.objects.get()
+    assert (rule.action, rule.direction, change.reason) == ("allow", "inbound", "A friend.")
+    as_alice.post(reverse("console:revert_change", args=[change.pk]))
+    rule.refresh_from_db()
+    assert (rule.action, rule.direction) == ("block", "both")
+
+
+def test_a_change_of_a_rule_is_refused_with_a_diff_when_the_set_was_changed_meanwhile(
+    as_alice: Client, identity: Identity
+) -> None:
+    rule = make.make_rule(identity)
+    rules.create_rule(make.operator(), identity, action="block", match_target=make.OTHER_HUMAN)
+    response = as_alice.post(deed("change", rule), turned(rule))
+    page = response.content.decode()
+    assert response.status_code == 409
+    for words in ("Nothing was saved", "added a block rule for", "A friend.", 'name="seen" value="1"'):
+        assert words in page
+    assert as_alice.post(deed("change", rule), turned(rule, seen="1")).status_code == 302
+
+
+def test_a_change_onto_a_side_that_has_its_rule_is_refused_with_that_rule(as_alice: Client, identity: Identity) -> None:
+    rule, other = (make.make_rule(identity, direction=side) for side in ("inbound", "outbound"))
+    response = as_alice.post(deed("change", rule), turned(rule, direction="both"))
+    assert response.status_code == 422
+    assert reverse("console:rule", args=[other.id]) in response.content.decode()
+    assert as_alice.post(deed("change", rule), turned(rule, action="maybe")).status_code == 422
+
+
+def test_a_change_that_changes_nothing_offers_no_undo(as_alice: Client, identity: Identity) -> None:
+    rule = make.make_rule(identity)
+    same = turned(rule, action="block", direction="both")
+    assert "is so already" in as_alice.post(deed("change", rule), same, follow=True).content.decode()
+    assert not RuleRevision.objects.exists()
+
+
+def test_a_change_of_a_rule_is_rehearsed_first(as_alice: Client, identity: Identity) -> None:
+    rule = make.make_rule(identity)
+    draft = as_alice.post(deed("change", rule), turned(rule, rehearse="1"), follow=True).content.decode()
+    assert "Turn the rule into an allow rule (inbound only)" in " ".join(draft.split())
+    rule.refresh_from_db()
+    assert rule.action == "block"
