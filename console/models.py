@@ -203,6 +203,7 @@ class Preferences(models.Model):
     user = models.OneToOneField(User, on_delete=models.CASCADE, primary_key=True, related_name="preferences")
     zone = models.CharField(max_length=64, default="UTC")
     clock = models.CharField(max_length=2, choices=Clock, default=Clock.H24)
+    exact_times = models.BooleanField(default=False, help_text="In lists and threads too, where they are short.")
     theme = models.CharField(max_length=10, choices=Theme, default=Theme.SYSTEM)
     density = models.CharField(max_length=12, choices=Density, default=Density.COMFORTABLE)
     shortcuts = models.BooleanField(default=True)

@@ -1,4 +1,5 @@
-"""Times in the reader's zone by one rule: relative in lists, exact with the zone on hover and on pages of one thing.
+"""Times in the reader's zone by one rule: relative in lists, exact with the zone on hover and on pages of one thing;
+exact everywhere for who prefers that, since a hover asks for a pointer.
 
 Addresses always carry UTC; only what people read is translated.
 """
@@ -25,6 +26,7 @@ class Times:
 
     zone: tzinfo = UTC
     half_days: bool = False
+    always_exact: bool = False
 
     def local(self, moment: datetime) -> datetime:
         return moment.astimezone(self.zone)
@@ -76,7 +78,8 @@ def times_of(request: HttpRequest | None) -> Times:
     if request is None or preferences is None:
         return Times()
     zone = UTC if in_utc(request) else zone_called(preferences.zone)
-    return Times(zone=zone, half_days=preferences.clock == Preferences.Clock.H12)
+    half_days = preferences.clock == Preferences.Clock.H12
+    return Times(zone=zone, half_days=half_days, always_exact=preferences.exact_times)
 
 
 def in_utc(request: HttpRequest) -> bool:

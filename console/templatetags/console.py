@@ -17,7 +17,7 @@ from django.utils.safestring import SafeString, mark_safe
 from console import charts
 from console.masking import masked, masked_within, sees_numbers
 from console.models import Preferences
-from console.times import in_utc, times_of
+from console.times import Times, in_utc, times_of
 from core import phones
 
 register = template.Library()
@@ -68,6 +68,8 @@ def icon(name: str, label: str = "") -> SafeString:
 def ago(context: Context, moment: datetime) -> SafeString:
     """For lists: the distance from now, the exact time on hover; `page.js` keeps it true."""
     times = times_of(context.get("request"))
+    if times.always_exact:
+        return _exact(times, moment)
     text = '<time datetime="{}" title="{}" data-ago>{}</time>'
     return format_html(text, moment.isoformat(), times.whole(moment), times.distance(moment))
 
@@ -76,6 +78,8 @@ def ago(context: Context, moment: datetime) -> SafeString:
 def clock(context: Context, moment: datetime, day: datetime | None = None) -> SafeString:
     """The time of day, the exact time on hover. With `day`, to the second, and dated if it fell on another day."""
     times = times_of(context.get("request"))
+    if times.always_exact and day is None:
+        return _exact(times, moment)
     words = times.clock(moment, seconds=day is not None)
     if day is not None and times.day(day) != times.day(moment):
         words = f"{times.local(moment).day} {times.local(moment):%b}, {words}"
@@ -86,7 +90,10 @@ def clock(context: Context, moment: datetime, day: datetime | None = None) -> Sa
 @register.simple_tag(takes_context=True)
 def moment(context: Context, moment: datetime) -> SafeString:
     """For pages of one thing: day and time to the second, with the zone."""
-    times = times_of(context.get("request"))
+    return _exact(times_of(context.get("request")), moment)
+
+
+def _exact(times: Times, moment: datetime) -> SafeString:
     text = '<time datetime="{}" title="{}">{}</time>'
     return format_html(text, moment.isoformat(), f"{times.local(moment):%A}", times.exact(moment))
 

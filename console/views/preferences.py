@@ -21,6 +21,11 @@ class ProfileForm(forms.ModelForm):  # type: ignore[type-arg]
 
     zone = forms.ChoiceField(label="Time zone")
     clock = forms.ChoiceField(label="Times look like", choices=Preferences.Clock.choices)
+    exact_times = forms.BooleanField(
+        label="Exact times everywhere",
+        required=False,
+        help_text="Lists say how long ago; with this they say day, time and zone, which else only a pointer finds.",
+    )
     theme = forms.ChoiceField(choices=Preferences.Theme.choices)
     density = forms.ChoiceField(choices=Preferences.Density.choices)
     shortcuts = forms.BooleanField(
@@ -29,7 +34,7 @@ class ProfileForm(forms.ModelForm):  # type: ignore[type-arg]
 
     class Meta:
         model = Preferences
-        fields: ClassVar[list[str]] = ["zone", "clock", "theme", "density", "shortcuts"]
+        fields: ClassVar[list[str]] = ["zone", "clock", "exact_times", "theme", "density", "shortcuts"]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

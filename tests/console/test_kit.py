@@ -138,6 +138,14 @@ def test_half_days_and_zones_without_a_name() -> None:
     assert "6:00:05 pm UTC+06" in draw("{% moment at %}", preferences=karachi, at=NOON)
 
 
+def test_who_prefers_exact_times_needs_no_pointer_for_them() -> None:
+    exact = Preferences(zone="Europe/Berlin", exact_times=True)
+    for tag in ("ago", "clock", "moment"):
+        drawn = draw(f"{{% {tag} at %}}", preferences=exact, at=NOON)
+        assert ">1 Jul 2026, 14:00:05 CEST<" in drawn
+        assert "data-ago" not in drawn
+
+
 def test_without_zone_files_times_are_utc() -> None:
     assert "12:00:05 UTC" in draw("{% moment at %}", preferences=Preferences(zone="Moon/Tycho"), at=NOON)
 
@@ -162,12 +170,13 @@ def test_utc_is_one_press_away_and_back(as_alice: Client, alice: User, conversat
 
 
 def test_choices_are_kept_without_script(as_alice: Client, alice: User) -> None:
-    chosen = {"zone": "Asia/Tokyo", "clock": "12", "theme": "dark", "density": "compact"}
+    chosen = {"zone": "Asia/Tokyo", "clock": "12", "theme": "dark", "density": "compact", "exact_times": "on"}
     assert as_alice.post("/console/me/profile/", chosen).status_code == 302
     page = as_alice.get("/console/me/profile/").content.decode()
     for part in ('data-theme="dark"', 'data-density="compact"', 'data-shortcuts="off"', 'data-zone="Asia/Tokyo"'):
         assert part in page
-    assert Preferences.objects.get(user=alice).zone == "Asia/Tokyo"
+    kept = Preferences.objects.get(user=alice)
+    assert (kept.zone, kept.exact_times) == ("Asia/Tokyo", True)
 
 
 def test_a_zone_nobody_has_is_refused_in_place(as_alice: Client) -> None:
