@@ -25,7 +25,7 @@ from core.actor import Actor
 from core.phones import digits_of, e164
 from imessage.models import Conversation, Message, Release, TapbackChange
 from imessage.releasing import release
-from imessage.reviewing import blocked_today, has_to_review, mark_reviewed, senders_let_through_today
+from imessage.reviewing import blocked_today, has_to_review, mark_all_reviewed, mark_reviewed, senders_let_through_today
 
 # How far back a sender's line of days goes.
 DAYS = 30
@@ -398,6 +398,12 @@ def _review(actor: Actor, message: Message, options: Mapping[str, Any]) -> str:
     return "reviewed"
 
 
+def _review_all(actor: Actor, messages: Sequence[Message], options: Mapping[str, Any]) -> dict[UUID, str | Skipped]:
+    marked = mark_all_reviewed(actor, messages)
+    known = Skipped("was reviewed already")
+    return {message.pk: "reviewed" if message.pk in marked else known for message in messages}
+
+
 def _release(actor: Actor, message: Message, options: Mapping[str, Any]) -> str:
     """The work as a whole was held; what it releases in one thread still leaves in the thread's order."""
     allow = options.get("rule") != "keep"
@@ -413,13 +419,24 @@ def _affected(actor: Actor, rows: QuerySet[Any], options: Mapping[str, Any]) -> 
     return [told, "The humans are told nothing."]
 
 
-Deed(name="review-blocked", label="Mark reviewed", spec=BLOCKED, grade=1, perform=_review, key="M", done="Reviewed")
+Deed(
+    name="review-blocked",
+    label="Mark reviewed",
+    spec=BLOCKED,
+    grade=1,
+    perform=_review,
+    perform_all=_review_all,
+    key="M",
+    done="Reviewed",
+)
 Deed(
     name="release-blocked",
     label="Release",
     spec=BLOCKED,
     grade=3,
     perform=_release,
+    within="conversation_id",
+    order=("conversation_id", "pk"),
     key="R",
     done="Released",
     form=ReleaseOptions,

@@ -1,5 +1,6 @@
 """Contact rules and filter modes: changed one numbered revision at a time, and asked for verdicts."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -8,13 +9,13 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.models import Identity
-from contactrules.models import ContactRule, Decision, RuleRevision
+from contactrules.models import ContactRule, ContactRuleQuerySet, Decision, RuleRevision
 from core import gate
 from core.actor import Actor, Role
 from core.compiled import Compiled
 from core.errors import Conflict, Forbidden, Invalid, NotFound
 from core.phones import e164
-from events.record import record
+from events.record import record_all
 
 
 class DuplicateRule(Conflict):
@@ -201,6 +202,40 @@ def delete_rule(actor: Actor, rule: ContactRule, *, reason: str = "", seen: int 
             _revise(actor, identity, "rule_deleted", rule_id=rule.id, before=_frozen(found), reason=reason)
 
 
+def set_status_of_all(
+    actor: Actor, identity: Identity, rules: Sequence[ContactRule], *, status: str, reason: str = ""
+) -> set[UUID]:
+    """Pause or resume many rules of one identity, a revision each; the ids of those that it changed.
+
+    Raises `Forbidden` unless the actor is an admin, `Invalid`.
+    """
+    actor.require(Role.ADMIN)
+    _check_words(status=status)
+    with transaction.atomic():
+        identity = lock_reach(identity)
+        found = list(_of_identity(identity, rules).exclude(status=status))
+        each = [{"rule_id": rule.id, "before": _frozen(rule)} for rule in found]
+        for rule, facts in zip(found, each, strict=True):
+            rule.status = status
+            facts["after"] = _frozen(rule)
+        ContactRule.objects.filter(pk__in=[rule.pk for rule in found]).update(status=status, updated_at=timezone.now())
+        if each:
+            _revise_all(actor, identity, "rule_updated", each, reason=reason)
+    return {rule.pk for rule in found}
+
+
+def delete_rules(actor: Actor, identity: Identity, rules: Sequence[ContactRule], *, reason: str = "") -> None:
+    """Take many rules of one identity away, a revision each; raises `Forbidden` unless the actor is an admin."""
+    actor.require(Role.ADMIN)
+    with transaction.atomic():
+        identity = lock_reach(identity)
+        found = list(_of_identity(identity, rules))
+        ContactRule.objects.filter(pk__in=[rule.pk for rule in found]).delete()
+        each = [{"rule_id": rule.id, "before": _frozen(rule)} for rule in found]
+        if each:
+            _revise_all(actor, identity, "rule_deleted", each, reason=reason)
+
+
 def restore_rule(actor: Actor, identity: Identity, *, rule_id: UUID, frozen: dict[str, str], reason: str = "") -> None:
     """Bring a deleted rule back under its id, as `frozen` by the revision that took it away.
 
@@ -315,6 +350,11 @@ def _locked(rule: ContactRule) -> ContactRule:
     return found
 
 
+def _of_identity(identity: Identity, rules: Sequence[ContactRule]) -> ContactRuleQuerySet:
+    """Those of these rules that are there now, oldest first; the caller holds the identity's lock."""
+    return ContactRule.objects.filter(identity=identity, pk__in=[rule.pk for rule in rules]).order_by("pk")
+
+
 def _change(actor: Actor, rule: ContactRule, changes: dict[str, str], *, reason: str) -> None:
     before = _frozen(rule)
     for name, word in changes.items():
@@ -351,34 +391,45 @@ def _modes(identity: Identity) -> dict[str, str]:
 
 def _revise(actor: Actor, identity: Identity, change: str, *, reason: str, **facts: Any) -> None:
     """Number the change; what was decided before it has left when this returns (reliability.md, F7)."""
+    _revise_all(actor, identity, change, [facts], reason=reason)
+
+
+def _revise_all(actor: Actor, identity: Identity, change: str, each: Sequence[dict[str, Any]], *, reason: str) -> None:
+    """Number many changes of one kind, in their order."""
     gate.shut(identity.id)
-    identity.reach_revision += 1
+    first = identity.reach_revision + 1
+    identity.reach_revision += len(each)
     identity.save(update_fields=["reach_revision"])
-    RuleRevision.objects.create(
-        organization_id=identity.organization_id,
-        identity=identity,
-        number=identity.reach_revision,
-        change=change,
-        mode=identity.imessage_filter_mode,
-        outbound_mode=identity.imessage_outbound_filter_mode,
-        actor=actor.frozen(),
-        reason=reason,
-        **facts,
+    RuleRevision.objects.bulk_create(
+        RuleRevision(
+            organization_id=identity.organization_id,
+            identity=identity,
+            number=number,
+            change=change,
+            mode=identity.imessage_filter_mode,
+            outbound_mode=identity.imessage_outbound_filter_mode,
+            actor=actor.frozen(),
+            reason=reason,
+            **facts,
+        )
+        for number, facts in enumerate(each, start=first)
     )
-    record(
-        actor,
-        f"reach.{change}",
-        organization_id=identity.organization_id,
-        identity_id=identity.id,
-        subject_id=facts.get("rule_id") or identity.id,
-        data={
-            "revision": identity.reach_revision,
-            **_modes(identity),
-            "before": facts.get("before"),
-            "after": facts.get("after"),
-            "reason": reason,
-        },
-    )
+    told = [
+        {
+            "organization_id": identity.organization_id,
+            "identity_id": identity.id,
+            "subject_id": facts.get("rule_id") or identity.id,
+            "data": {
+                "revision": number,
+                **_modes(identity),
+                "before": facts.get("before"),
+                "after": facts.get("after"),
+                "reason": reason,
+            },
+        }
+        for number, facts in enumerate(each, start=first)
+    ]
+    record_all(actor, f"reach.{change}", told)
 
 
 def _frozen(rule: ContactRule) -> dict[str, str]:

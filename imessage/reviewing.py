@@ -1,6 +1,9 @@
 """Looking through what was blocked: who has seen it, and what today's rules would say of it."""
 
+from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
+from uuid import UUID
 
 from django.db import models, transaction
 from django.db.models import Case, Exists, OuterRef, Q, When
@@ -9,7 +12,7 @@ from django.utils import timezone
 from accounts.models import Identity
 from contactrules.models import ContactRule
 from core.actor import Actor, Role
-from events.record import record
+from events.record import record, record_all
 from imessage.errors import NotBlocked
 from imessage.models import Conversation, Message
 from imessage.sending import lock_conversation
@@ -26,6 +29,21 @@ def mark_reviewed(actor: Actor, message: Message) -> bool:
         if marked:
             _tell(actor, "review.marked", message)
     return marked
+
+
+def mark_all_reviewed(actor: Actor, messages: Sequence[Message]) -> set[UUID]:
+    """As `mark_reviewed`, for many messages at once; the ids of those that nobody had looked at. Raises as above."""
+    actor.require(Role.ADMIN)
+    with transaction.atomic():
+        locked = Message.objects.select_for_update(no_key=True).order_by("pk")
+        found = list(locked.filter(pk__in=[message.pk for message in messages]))
+        if any(not message.is_blocked and message.released_at is None for message in found):
+            raise NotBlocked()
+        unseen = [message for message in found if message.reviewed_at is None]
+        ids = {message.pk for message in unseen}
+        Message.objects.filter(pk__in=ids).update(reviewed_at=timezone.now(), reviewed_by=actor.frozen())
+        record_all(actor, "review.marked", [_facts(message) for message in unseen])
+    return ids
 
 
 def unmark_reviewed(actor: Actor, message: Message) -> bool:
@@ -109,14 +127,16 @@ def _mark(message: Message, **mark: object) -> bool:
 
 
 def _tell(actor: Actor, type: str, message: Message) -> None:
-    record(
-        actor,
-        type,
-        organization_id=message.organization_id,
-        identity_id=message.identity_id,
-        conversation_id=message.conversation_id,
-        subject_id=message.id,
-    )
+    record(actor, type, **_facts(message))
+
+
+def _facts(message: Message) -> dict[str, Any]:
+    return {
+        "organization_id": message.organization_id,
+        "identity_id": message.identity_id,
+        "conversation_id": message.conversation_id,
+        "subject_id": message.id,
+    }
 
 
 def _record(actor: Actor, type: str, conversation: Conversation, count: int) -> None:

@@ -1,7 +1,8 @@
 """What one person has seen of a thread, and which threads they keep an eye on: private, and nobody is told."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+from uuid import UUID
 
 from django.db.models import BooleanField, Exists, OuterRef, QuerySet, Subquery
 from django.utils import timezone
@@ -44,6 +45,24 @@ def unstar(actor: Actor, thread: Conversation, options: Mapping[str, Any] | None
     return "No longer starred"
 
 
+def mark_all_seen(actor: Actor, threads: Sequence[Conversation], options: Mapping[str, Any]) -> dict[UUID, str]:
+    """As `mark_seen`, for many at once."""
+    _keep_all(actor, {thread.pk: {"seen_position": thread.next_position - 1} for thread in threads})
+    return {thread.pk: "Seen" for thread in threads}
+
+
+def star_all(actor: Actor, threads: Sequence[Conversation], options: Mapping[str, Any]) -> dict[UUID, str]:
+    """As `star`, for many at once."""
+    _keep_all(actor, {thread.pk: {"is_starred": True} for thread in threads})
+    return {thread.pk: "Starred" for thread in threads}
+
+
+def unstar_all(actor: Actor, threads: Sequence[Conversation], options: Mapping[str, Any]) -> dict[UUID, str]:
+    """As `unstar`, for many at once."""
+    _keep_all(actor, {thread.pk: {"is_starred": False} for thread in threads})
+    return {thread.pk: "No longer starred" for thread in threads}
+
+
 def _keep(actor: Actor, thread: Conversation, **values: Any) -> None:
     """Only people have marks; a mark that says the same already is left alone."""
     if actor.kind != "user":
@@ -51,3 +70,16 @@ def _keep(actor: Actor, thread: Conversation, **values: Any) -> None:
     mine = ThreadMark.objects.visible_to(actor)
     if not mine.filter(conversation=thread, **values).exists():
         mine.update_or_create(user_id=actor.id, conversation=thread, defaults={**values, "updated_at": timezone.now()})
+
+
+def _keep_all(actor: Actor, values: Mapping[UUID, Mapping[str, Any]]) -> None:
+    """The same kind of mark on many threads, by their keys."""
+    if actor.kind != "user" or not values:
+        return
+    now = timezone.now()
+    ThreadMark.objects.visible_to(actor).bulk_create(
+        [ThreadMark(user_id=actor.id, conversation_id=key, updated_at=now, **mark) for key, mark in values.items()],
+        update_conflicts=True,
+        unique_fields=["user", "conversation"],
+        update_fields=[*next(iter(values.values())), "updated_at"],
+    )

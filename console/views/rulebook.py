@@ -1,6 +1,6 @@
 """The contact rules of all identities: the list, one rule's history, and what an operator does to rules."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -29,11 +29,20 @@ from console.reaching import (
     undo_url,
 )
 from console.work import Deed, Skipped
+from console.work.deeds import Result
 from contactrules import pasting
 from contactrules.changes import MOST_HITS, hits_among, never_hit, revert
 from contactrules.models import ContactRule, RuleRevision
 from contactrules.reach import MOST_STEPS, Draft, Step, redundant
-from contactrules.rules import DuplicateRule, ReachChanged, create_rule, delete_rule, update_rule
+from contactrules.rules import (
+    DuplicateRule,
+    ReachChanged,
+    create_rule,
+    delete_rule,
+    delete_rules,
+    set_status_of_all,
+    update_rule,
+)
 from core.actor import Actor, Role
 from core.errors import DomainError, Invalid, NotFound
 from core.phones import digits_of, pretty
@@ -116,6 +125,25 @@ def _put(actor: Actor, rule: ContactRule, status: str, done: str) -> str:
     return done
 
 
+def _pause_all(actor: Actor, rules: Sequence[ContactRule], options: Mapping[str, Any]) -> Mapping[UUID, Result]:
+    return _put_all(actor, rules, ContactRule.Status.PAUSED, "Paused")
+
+
+def _resume_all(actor: Actor, rules: Sequence[ContactRule], options: Mapping[str, Any]) -> Mapping[UUID, Result]:
+    return _put_all(actor, rules, ContactRule.Status.ACTIVE, "In force again")
+
+
+def _delete_all(actor: Actor, rules: Sequence[ContactRule], options: Mapping[str, Any]) -> Mapping[UUID, Result]:
+    delete_rules(actor, rules[0].identity, rules, reason="One of many, by a job.")
+    return {rule.pk: "Deleted" for rule in rules}
+
+
+def _put_all(actor: Actor, rules: Sequence[ContactRule], status: str, done: str) -> Mapping[UUID, Result]:
+    changed = set_status_of_all(actor, rules[0].identity, rules, status=str(status), reason="One of many, by a job.")
+    same = Skipped("It is so already")
+    return {rule.pk: done if rule.pk in changed else same for rule in rules}
+
+
 def _touched(actor: Actor, rows: QuerySet[ContactRule], options: Mapping[str, Any]) -> list[str]:
     """Whose reach it changes, and how much these rules decide."""
     counted = rows.order_by().values_list("identity__handle").annotate(rules=Count("pk")).order_by("-rules")
@@ -124,9 +152,16 @@ def _touched(actor: Actor, rows: QuerySet[ContactRule], options: Mapping[str, An
     return [*said, f"They decided {hits:,}{' times or more' if hits >= MOST_HITS else ' times'} in 30 days"]
 
 
-Deed(name="pause-rules", label="Pause", spec=RULES, grade=2, perform=_pause, done="Paused", preview=_touched)
-Deed(name="resume-rules", label="Resume", spec=RULES, grade=2, perform=_resume, done="In force", preview=_touched)
-Deed(name="delete-rules", label="Delete", spec=RULES, grade=4, perform=_delete, done="Deleted", preview=_touched)
+# Each locks an identity: those of others must not wait for it.
+_OF_ONE: dict[str, Any] = {
+    "spec": RULES,
+    "within": "identity_id",
+    "order": ("identity_id", "pk"),
+    "preview": _touched,
+}
+Deed(name="pause-rules", label="Pause", grade=2, perform=_pause, perform_all=_pause_all, done="Paused", **_OF_ONE)
+Deed(name="resume-rules", label="Resume", grade=2, perform=_resume, perform_all=_resume_all, done="In force", **_OF_ONE)
+Deed(name="delete-rules", label="Delete", grade=4, perform=_delete, perform_all=_delete_all, done="Deleted", **_OF_ONE)
 
 
 @page

@@ -33,7 +33,16 @@ from console.masking import sees_numbers
 from console.rail import has_phones
 from console.thread.about import Budget, about
 from console.thread.agent import hidden_from_agent, seen_by_agent
-from console.thread.marks import mark_seen, seen_before, star, unstar, with_marks
+from console.thread.marks import (
+    mark_all_seen,
+    mark_seen,
+    seen_before,
+    star,
+    star_all,
+    unstar,
+    unstar_all,
+    with_marks,
+)
 from console.thread.moment import Travel, asked_moment, before, in_address, travel
 from console.thread.window import (
     NEWEST,
@@ -135,9 +144,11 @@ THREADS = FilterSpec(
     ),
 )
 
-Deed(name="see_threads", label="Mark seen", spec=THREADS, grade=1, role=Role.VIEWER, perform=mark_seen)
-Deed(name="star_threads", label="Star", spec=THREADS, grade=1, role=Role.VIEWER, perform=star)
-Deed(name="unstar_threads", label="Take the star away", spec=THREADS, grade=1, role=Role.VIEWER, perform=unstar)
+# Private marks.
+_MARKS: dict[str, Any] = {"spec": THREADS, "grade": 1, "role": Role.VIEWER}
+Deed(name="see_threads", label="Mark seen", perform=mark_seen, perform_all=mark_all_seen, **_MARKS)
+Deed(name="star_threads", label="Star", perform=star, perform_all=star_all, **_MARKS)
+Deed(name="unstar_threads", label="Take the star away", perform=unstar, perform_all=unstar_all, **_MARKS)
 
 # Keys of the pages around the list that are not its own.
 OWN = ("open", "start", "at", "as")

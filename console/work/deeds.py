@@ -34,8 +34,13 @@ class Deed:
     """One thing that can be done to rows of a list.
 
     `perform(actor, row, options)` does it to one row and returns what came of it in a few words without any human's
-    number or text. It runs in a transaction of its own, together with the row's result, so it must not commit, nor
-    talk to a network: it calls one operation. `Skipped` and any `DomainError` become the row's result.
+    number or text. It runs in one transaction with the row's result and those of some other rows, so it must not
+    commit, nor talk to a network: it calls one operation. `Skipped` and any `DomainError` become the row's result, and
+    undo what the deed did to this row alone. A deed that locks more than its row names the attribute that rows of one
+    transaction must share in `within`, and takes them in its order.
+
+    `perform_all(actor, rows, options)` is a quicker way to the same, for many rows of such a transaction at once: the
+    words or the refusal of each by their keys. When it raises, each row is done by itself and has its own result.
 
     A deed that does talk to a network gives `perform_many(actor, rows, options)` instead. It is called outside of any
     transaction with up to `at_a_time` rows and returns, by their keys, the words or the refusal of each. Those of a
@@ -51,6 +56,7 @@ class Deed:
     spec: FilterSpec
     grade: int
     perform: Callable[[Actor, Any, Mapping[str, Any]], str] = _many_at_a_time
+    perform_all: Callable[[Actor, Sequence[Any], Mapping[str, Any]], Mapping[Any, Result]] | None = None
     perform_many: Callable[[Actor, Sequence[Any], Mapping[str, Any]], Mapping[Any, Result]] | None = None
     at_a_time: int = 32
     role: Role = Role.ADMIN
@@ -61,6 +67,7 @@ class Deed:
     per_second: Callable[[Mapping[str, Any]], float | None] | None = None
     # What order rows are taken in: a lookup that a database orders by; the oldest first unless said otherwise.
     order: tuple[str, ...] = ("pk",)
+    within: str = ""
 
     def __post_init__(self) -> None:
         if self.name in DEEDS or self.name == EXPORT:

@@ -1,18 +1,19 @@
-"""What a worker does with a job: count, wait, then row by row, each in one transaction with its result.
+"""What a worker does with a job: count, wait, then some rows at a time, in one transaction with their results.
 
 A killed worker loses the transaction it was in and nothing else: whoever takes the job up goes on with the rows that
-have no result yet. Whether to go on is asked before each row, under the lock that pausing and cancelling take.
+have no result yet. Whether to go on is asked before each of these transactions, under the lock that pausing and
+cancelling take: once they have it, nothing more is done.
 """
 
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db import DatabaseError, OperationalError, connection, transaction
+from django.db import DatabaseError, connection, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
@@ -30,10 +31,13 @@ logger = logging.getLogger(__name__)
 
 State = Job.State
 
-BATCH = 50  # rows between two looks at who started it, and two events
+BATCH = 500  # rows between two looks at who started it, and two events
 BATCH_FOR = 1.0  # seconds after which a batch ends sooner
+TOGETHER = 50  # rows in one transaction
+AT_ONCE = 200  # rows in one transaction where they are done by a few statements
+TOGETHER_FOR = 0.2  # seconds after which it ends sooner: others may wait for what it has locked
 TURN = 20.0  # seconds after which other jobs have their turn
-DEADLOCK_TRIES = 3
+TRIES = 3  # of what the database refused
 
 
 class Ended(Exception):
@@ -151,8 +155,9 @@ def _batch(job: Job, deed: Deed, actor: Actor, *, pause: float) -> bool:
     began, count, is_more = time.monotonic(), 0, True
     try:
         while is_more and count < BATCH and time.monotonic() - began < BATCH_FOR:
-            is_more = _one(job, deed, actor)
-            count += is_more
+            done = _some(job, deed, actor, most=1 if pause else AT_ONCE if deed.perform_all else TOGETHER)
+            is_more = done > 0
+            count += done
             if pause and is_more:
                 time.sleep(pause)
     finally:
@@ -161,42 +166,75 @@ def _batch(job: Job, deed: Deed, actor: Actor, *, pause: float) -> bool:
     return is_more
 
 
-def _one(job: Job, deed: Deed, actor: Actor) -> bool:
-    """The next row: its deed and its result in one transaction; False when none waits. Raises `Ended`."""
-    for tried in range(1, DEADLOCK_TRIES + 1):
+def _some(job: Job, deed: Deed, actor: Actor, *, most: int) -> int:
+    """The next rows: their deeds and their results in one transaction; how many, 0 when none waits. Raises `Ended`."""
+    for tried in range(1, TRIES + 1):
         try:
             with transaction.atomic():
-                locked = _locked(job.pk, State.RUNNING)
-                waiting = JobItem.objects.filter(job=locked, state=JobItem.State.WAITING).order_by("id")
-                item = waiting.select_for_update(no_key=True).first()
-                if item is None:
-                    return False
-                item.state, item.words = _perform(locked, deed, actor, item.subject_id)
-                item.at = timezone.now()
-                item.save(update_fields=["state", "words", "at"])
-                column = JobItem.WORDS[item.state]
-                setattr(locked, column, getattr(locked, column) + 1)
-                locked.save(update_fields=[column])
-                return True
-        except OperationalError:
-            # A deadlock with other work on the same rows: the other one has gone through.
-            if tried == DEADLOCK_TRIES or not connection.is_usable():
+                return _together(_locked(job.pk, State.RUNNING), deed, actor, most)
+        except DatabaseError:
+            # A deadlock with other work on the same rows: the other one has gone through. Or the database will not
+            # have one of the rows: what is before it is done all the same.
+            if tried == TRIES or not connection.is_usable():
                 raise
-    return True
+            most = 1
+    return 0
+
+
+def _together(job: Job, deed: Deed, actor: Actor, most: int) -> int:
+    items = list(_waiting(job)[:most])
+    rows = _rows_of(deed, actor, items)
+    items = list(_of_one(deed, items, rows))
+    found = _all_at_once(job, deed, actor, [rows[item.subject_id] for item in items if item.subject_id in rows])
+    until = time.monotonic() + TOGETHER_FOR
+    done: list[JobItem] = []
+    for item in items:
+        row = rows.get(item.subject_id)
+        item.state, item.words = found.get(item.subject_id) or _perform(job, deed, actor, row)
+        item.at = timezone.now()
+        done.append(item)
+        # What was done at once is written down at once.
+        if not found and time.monotonic() > until:
+            break
+    _keep(job, done)
+    return len(done)
+
+
+def _all_at_once(job: Job, deed: Deed, actor: Actor, rows: list[Any]) -> dict[str, tuple[int, str]]:
+    """What came of the rows, by their keys, if the deed has a way to do many at once and it succeeds."""
+    if deed.perform_all is None or len(rows) < 2:
+        return {}
+    try:
+        with transaction.atomic():
+            found = deed.perform_all(actor, rows, job.options)
+    except DatabaseError:
+        raise
+    except Exception:  # noqa: BLE001 - whatever it is: by itself each row shows whose it is
+        return {}
+    return {str(key): _result(result) for key, result in found.items()}
+
+
+def _of_one(deed: Deed, items: Iterable[JobItem], rows: Mapping[str, Any]) -> Iterator[JobItem]:
+    """The first items, as far as the deed has them in one transaction."""
+    shared: set[Any] = set()
+    for item in items:
+        row = rows.get(item.subject_id)
+        if deed.within and row is not None:
+            shared.add(getattr(row, deed.within))
+        if len(shared) > 1:
+            return
+        yield item
 
 
 def _many(job: Job, deed: Deed, actor: Actor, perform_many: Callable[..., Mapping[Any, Result]]) -> bool:
     """The next rows of a deed that is done to many at a time; False when none waits. Raises `Ended`."""
     began = time.monotonic()
     with transaction.atomic():
-        _locked(job.pk, State.RUNNING)
-        waiting = JobItem.objects.filter(job=job, state=JobItem.State.WAITING).order_by("id")
-        items = list(waiting[: deed.at_a_time])
+        items = list(_waiting(_locked(job.pk, State.RUNNING))[: deed.at_a_time])
     if not items:
         return False
-    keys = [item.subject_id for item in items]
-    rows = {str(row.pk): row for row in deed.spec.rows(actor).filter(pk__in=keys)}
-    given = [rows[key] for key in keys if key in rows]
+    rows = _rows_of(deed, actor, items)
+    given = [rows[item.subject_id] for item in items if item.subject_id in rows]
     found = {str(key): _result(result) for key, result in perform_many(actor, given, job.options).items()}
     missing = (JobItem.State.SKIPPED, "Not there any more")
     for item in items:
@@ -204,13 +242,39 @@ def _many(job: Job, deed: Deed, actor: Actor, perform_many: Callable[..., Mappin
     with transaction.atomic():
         # What was done was done, whatever became of the job meanwhile.
         locked: Job = _jobs().select_for_update(no_key=True, of=("self",)).get(pk=job.pk)
-        JobItem.objects.bulk_update(items, ["state", "words", "at"])
-        for state, count in Counter(item.state for item in items).items():
-            column = JobItem.WORDS[state]
-            setattr(locked, column, getattr(locked, column) + count)
-        locked.save(update_fields=["done", "failed", "skipped"])
+        _keep(locked, items)
     _note_progress(job.pk, took=time.monotonic() - began)
     return True
+
+
+def _waiting(job: Job) -> QuerySet[JobItem]:
+    return JobItem.objects.filter(job=job, state=JobItem.State.WAITING).order_by("id")
+
+
+def _rows_of(deed: Deed, actor: Actor, items: Iterable[JobItem]) -> dict[str, Any]:
+    """The rows of these items that are still there, by their keys as texts."""
+    keys = [item.subject_id for item in items]
+    return {str(row.pk): row for row in deed.spec.rows(actor).filter(pk__in=keys)} if keys else {}
+
+
+_RESULTS = """
+UPDATE console_jobitem item SET state = result.state, words = result.words, at = result.at
+FROM unnest(%s::bigint[], %s::smallint[], %s::text[], %s::timestamptz[]) result (id, state, words, at)
+WHERE item.id = result.id
+"""
+
+
+def _keep(job: Job, items: Iterable[JobItem]) -> None:
+    """Write down what came of some rows, and count it; the caller holds the job's lock."""
+    items = list(items)
+    results = zip(*((item.pk, item.state, item.words, item.at) for item in items), strict=True)
+    if items:
+        with connection.cursor() as cursor:
+            cursor.execute(_RESULTS, [list(column) for column in results])
+    for state, count in Counter(item.state for item in items).items():
+        column = JobItem.WORDS[state]
+        setattr(job, column, getattr(job, column) + count)
+    job.save(update_fields=["done", "failed", "skipped"])
 
 
 def _result(result: Result) -> tuple[int, str]:
@@ -221,8 +285,7 @@ def _result(result: Result) -> tuple[int, str]:
     return JobItem.State.DONE, _short(result)
 
 
-def _perform(job: Job, deed: Deed, actor: Actor, key: str) -> tuple[int, str]:
-    row = deed.spec.rows(actor).filter(pk=key).first()
+def _perform(job: Job, deed: Deed, actor: Actor, row: Any) -> tuple[int, str]:
     if row is None:
         return JobItem.State.SKIPPED, "Not there any more"
     try:
@@ -236,7 +299,7 @@ def _perform(job: Job, deed: Deed, actor: Actor, key: str) -> tuple[int, str]:
     except DatabaseError:
         raise
     except Exception:
-        logger.exception("A deed of a job failed on one row", extra={"job": str(job.pk), "row": key})
+        logger.exception("A deed of a job failed on one row", extra={"job": str(job.pk), "row": str(row.pk)})
         return JobItem.State.FAILED, "An error of ours; it is in the log of the worker"
 
 

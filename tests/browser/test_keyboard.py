@@ -60,9 +60,12 @@ def filter_the_blocked(page: Page, human: Human) -> None:
     press(page, "f")
     focus_on(page, "filter-sender")
     page.keyboard.type(human.number)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if "hx-request-type" in request.headers else None)
     press(page, "Enter")
     expect(page).to_have_url(re.compile(r"sender="))
     expect(page.locator("#blocked-list")).to_contain_text("Nothing matches")
+    assert len([url for url in asked if "sender=" in url]) == 1
     press(page, "Escape", "v", "Tab", "Enter")
     expect(page).to_have_url(re.compile(r"view="))
 

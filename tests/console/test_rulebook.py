@@ -11,6 +11,7 @@ from console.models import Job
 from console.work.running import run_job
 from contactrules import rules
 from contactrules.models import ContactRule, RuleRevision
+from events.models import Event
 from tests import make
 
 pytestmark = pytest.mark.django_db
@@ -242,6 +243,13 @@ def test_many_rules_are_paused_and_deleted_by_jobs(as_alice: Client, identity: I
     as_alice.post(reverse("console:begin_job"), rules_of_all | {"deed": "pause-rules"})
     run_job(Job.objects.get().pk)
     assert set(ContactRule.objects.values_list("status", flat=True)) == {"paused"}
+    revisions = RuleRevision.objects.order_by("number").values_list(
+        "number", "rule_id", "before__status", "after__status"
+    )
+    assert list(revisions) == [(n, rule.pk, "active", "paused") for n, rule in enumerate(made, start=1)]
+    assert [event.data["revision"] for event in Event.objects.filter(type="reach.rule_updated")] == [1, 2]
+    identity.refresh_from_db()
+    assert identity.reach_revision == 2
     asked = as_alice.post(reverse("console:begin_job"), rules_of_all | {"deed": "delete-rules"}).content.decode()
     assert "@helper: 2 rules" in asked
     assert "They decided 0 times in 30 days" in asked

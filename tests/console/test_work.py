@@ -11,12 +11,12 @@ from accounts.members import actor_of
 from accounts.models import Membership, User
 from console.models import Job, JobItem
 from console.views.threads import THREADS
-from console.work import DEEDS, Deed, Plan, Skipped, cancel_job, pause_job, resume_job, start_job
+from console.work import DEEDS, Deed, Plan, Skipped, cancel_job, pause_job, resume_job, running, start_job
 from console.work.running import run_job
 from core.actor import Actor
 from core.errors import Conflict, DomainError, Forbidden
 from events.models import Event
-from imessage.models import Conversation
+from imessage.models import Conversation, Message
 from tests import make
 
 done_to: list[str] = []
@@ -120,7 +120,11 @@ def test_it_begins_when_its_hold_is_over(alice: User, identity: Any, held: Deed)
 
 
 @pytest.mark.parametrize(("steer", "state"), [(pause_job, "paused"), (cancel_job, "cancelled")])
-def test_pause_and_cancel_stop_it_before_the_next_row(alice: User, identity: Any, steer: Any, state: str) -> None:
+def test_pause_and_cancel_stop_it_before_the_next_transaction(
+    alice: User, identity: Any, steer: Any, state: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Acceptance 6: within one batch. Who steers waits for the job's lock, so that afterwards nothing more is done."""
+    monkeypatch.setattr(running, "TOGETHER", 2)
     humans = threads(identity, 5)
 
     def perform(actor: Actor, row: Conversation, options: Mapping[str, Any]) -> str:
@@ -140,6 +144,64 @@ def test_pause_and_cancel_stop_it_before_the_next_row(alice: User, identity: Any
             assert after(job).done == 5
     finally:
         del DEEDS["stop"]
+
+
+def test_a_killed_worker_loses_what_it_had_not_finished_and_nothing_is_done_twice(
+    alice: User, identity: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running, "TOGETHER", 2)
+    humans = threads(identity, 5)
+
+    def perform(actor: Actor, row: Conversation, options: Mapping[str, Any]) -> str:
+        make.make_message(row)
+        if row.human == humans[3] and killed:
+            killed.pop()
+            raise KeyboardInterrupt
+        return ""
+
+    killed = [True]
+    deed = Deed(name="write", label="Write", spec=THREADS, grade=2, perform=perform)
+    try:
+        job = begin(alice, deed)
+        with pytest.raises(KeyboardInterrupt):
+            run_job(job.id)
+        assert Message.objects.count() == JobItem.objects.filter(state=JobItem.State.DONE).count() == 2
+        assert after(job).done == 5
+    finally:
+        del DEEDS["write"]
+    assert Message.objects.values("conversation").distinct().count() == Message.objects.count() == 5
+
+
+def test_rows_done_at_once_have_results_of_their_own_and_stay_within_what_they_share(
+    alice: User, identity: Any
+) -> None:
+    calls: list[list[str]] = []
+
+    def perform(actor: Actor, row: Conversation, options: Mapping[str, Any]) -> str:
+        if row.human == refused:
+            raise Conflict("Not this one.")
+        return "by itself"
+
+    def perform_all(actor: Actor, rows: Any, options: Mapping[str, Any]) -> dict[Any, Any]:
+        calls.append([row.human for row in rows])
+        if refused in calls[-1]:
+            raise Conflict("One of them.")
+        return {row.pk: "together" if n else Skipped("Was so before") for n, row in enumerate(rows)}
+
+    second = make.make_identity(identity.organization)
+    humans = threads(identity, 3)
+    humans += [make.make_conversation(second, f"+1555555{2000 + n}").human for n in range(2)]
+    refused = humans[4]
+    together: dict[str, Any] = {"within": "identity_id", "order": ("identity_id", "pk")}
+    deed = Deed(name="all", label="All", spec=THREADS, grade=2, perform=perform, perform_all=perform_all, **together)
+    try:
+        job = after(begin(alice, deed))
+    finally:
+        del DEEDS["all"]
+    assert calls == [humans[:3], humans[3:]]
+    assert (job.done, job.skipped, job.failed) == (3, 1, 1)
+    words = JobItem.objects.order_by("id").values_list("words", flat=True)
+    assert list(words) == ["Was so before", "together", "together", "by itself", "Not this one."]
 
 
 def test_many_at_a_time_have_their_results_and_stop_after_a_batch(alice: User, identity: Any) -> None:
