@@ -144,10 +144,14 @@ class BlooioDriver(Driver):
         _call("POST", account, path, timeout=account.deadlines.tapback, json={"reaction": reaction})
 
     def typing(self, account: Account, *, line: str, human: str, on: bool, chat: str = "") -> None:
-        _call("POST" if on else "DELETE", account, f"{_chat(chat or human)}/typing", timeout=account.deadlines.typing)
+        timeout = account.deadlines.typing
+        if _is_on_line(account, chat or human, line, timeout=timeout):
+            _call("POST" if on else "DELETE", account, f"{_chat(chat or human)}/typing", timeout=timeout)
 
     def mark_read(self, account: Account, *, line: str, human: str, chat: str = "") -> None:
-        _call("POST", account, f"{_chat(chat or human)}/read", timeout=account.deadlines.mark_read)
+        timeout = account.deadlines.mark_read
+        if _is_on_line(account, chat or human, line, timeout=timeout):
+            _call("POST", account, f"{_chat(chat or human)}/read", timeout=timeout)
 
     def lookup_service(self, account: Account, *, line: str, address: str) -> ServiceAnswer:
         path = f"/contacts/{quote(address, safe='')}/capabilities"
@@ -425,6 +429,17 @@ def _events(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
             "action": "add" if reaction.get("is_added") else "remove",
             "timestamp": reaction.get("time_sent"),
         }
+
+
+def _is_on_line(account: Account, chat: str, line: str, *, timeout: float) -> bool:
+    """Whether the chat goes on over this line now.
+
+    A chat is a human's with all lines of the account, and these calls cannot name one: a human with two agents
+    would see one of them type in the other's thread.
+    """
+    query = {"sort": "desc", "limit": 1}
+    newest = _call("GET", account, f"{_chat(chat)}/messages", timeout=timeout, params=query).get("messages") or []
+    return bool(newest) and newest[0].get("internal_id") == line
 
 
 def _chats(account: Account, *, since: datetime) -> Iterator[str]:

@@ -305,7 +305,7 @@ class SendblueDriver(Driver):
             state=state,
             service=service,
             line=str(message.get("from_number") or ""),
-            downgraded=message.get("was_downgraded"),
+            downgraded=_flag(message.get("was_downgraded")),
             notes=["effect_dropped"] if order.effect and service != "imessage" else [],
         )
 
@@ -498,7 +498,7 @@ def _told(event: dict[str, Any], line: str, human: str) -> list[Report]:
         handle=handle,
         state=state,
         service=_SERVICES.get(str(event.get("service")).lower(), ""),
-        downgraded=event.get("was_downgraded"),
+        downgraded=_flag(event.get("was_downgraded")),
         error=_error(event) if state in {"error", "declined"} else None,
     )
     own = OwnTextSeen(**thread, handle=handle, text=str(event.get("content") or ""), state=state)
@@ -589,6 +589,10 @@ def _parsed(body: bytes) -> dict[str, Any]:
     if not isinstance(event, dict):
         raise ValueError("A callback is an object.")
     return event
+
+
+def _flag(value: Any) -> bool | None:
+    return value if isinstance(value, bool) else None
 
 
 def _time(value: Any) -> datetime | None:

@@ -333,6 +333,15 @@ def test_a_tapback_names_its_message(anew: Blooio) -> None:
     assert calls[0]["path"] == f"/chats/{HUMAN}/messages/{handle}/reactions"
 
 
+def test_nobody_types_in_another_agent_s_thread(anew: Blooio) -> None:
+    anew.process.ask("text", line=LINE, human=HUMAN, text="to the one")
+    anew.process.ask("text", line="+15555550101", human=HUMAN, text="to the other")
+    for line in (LINE, "+15555550101"):
+        DRIVER.typing(anew.account, line=line, human=HUMAN, on=True)
+        DRIVER.mark_read(anew.account, line=line, human=HUMAN)
+    assert [len(anew.process.calls(path)) for path in ("/typing", "/read")] == [1, 1]
+
+
 def test_the_secret_is_had_once_and_made_anew_when_it_is_not_known(anew: Blooio) -> None:
     (first,) = anew.process.ask("secrets")
     known = replace(anew.account, callback_secrets=(first,))
