@@ -57,6 +57,9 @@ _PROVIDER = Actor.system("provider")
 # How long a report waits for what it speaks of: a tapback may overtake its message (contract/lines.md 3.2).
 WAITS_FOR = timedelta(minutes=10)
 
+# A text this much older than its arrival is late: an agent must not answer it as if it were new.
+LATE_AFTER = timedelta(minutes=5)
+
 # One hint to a human who writes to a line without a route, per day.
 _HINT_EVERY = timedelta(days=1)
 _HINT = "This number has no conversation with you just now. To talk with an agent, text 'help' to {router}."
@@ -239,7 +242,7 @@ def _receive_text(line: Line, report: TextArrived, callback: Callback) -> None:
         filter_mode=given.mode,
         provider_handle=report.handle,
         provider_at=report.at,
-        is_late=callback.late or report.late,
+        is_late=callback.late or report.late or _is_old(report, callback),
         created_at=now,
         updated_at=now,
     )
@@ -261,6 +264,11 @@ def _receive_text(line: Line, report: TextArrived, callback: Callback) -> None:
         identity_reachable=identity.is_reachable,
         callback_id=callback.id,
     )
+
+
+def _is_old(report: TextArrived, callback: Callback) -> bool:
+    """Whether the text was long on its way: a Mac that wakes tells of the night's texts in ordinary callbacks."""
+    return report.at is not None and callback.received_at - report.at > LATE_AFTER
 
 
 def _is_known(line: Line, report: TextArrived) -> bool:

@@ -28,6 +28,7 @@ def plan(dispatch: Dispatch, *, turn: int = 0) -> None:
         wait = waits[turn] - (waits[turn - 1] if turn else 0)
         wake(
             "lines.read_back",
+            lock=f"read_back:{dispatch.line.account_id}",  # a provider that hangs holds one worker, not all
             once=f"read_back:{dispatch.id}:{turn}",
             at=timezone.now() + timedelta(seconds=wait),
             dispatch_id=str(dispatch.id),

@@ -146,7 +146,8 @@ def steps_of(message: Message) -> list[Step]:
     steps = sorted(message.delivery_steps.all(), key=lambda step: (step.at, step.pk))
     told = [Step(words.STATES.get(step.state, step.state), step.detail, step.at) for step in steps]
     if not message.is_outbound:
-        told.append(Step("Received", "Found by a poll after the fact" if message.is_late else "", message.created_at))
+        late = "Long after it was written, or found by a poll alone" if message.is_late else ""
+        told.append(Step("Received", late, message.created_at))
         if message.released_at:
             told.append(Step("Let through to the agent", "It had been blocked", message.released_at))
         if message.read_at:

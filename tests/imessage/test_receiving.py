@@ -1,9 +1,11 @@
 """What comes in over callbacks and polls: stored once, routed, judged."""
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from accounts.models import Identity
 from contactrules.models import Decision
@@ -224,9 +226,18 @@ def test_several_pictures_are_one_message_with_ordered_parts(conversation: Conve
 
 
 def test_what_only_a_poll_found_is_late(conversation: Conversation, line: Line) -> None:
-    tell(line.account, text_event(line, "late"), polled=True)
-    tell(line.account, text_event(line, "in time"))
+    just_now = (timezone.now() - timedelta(minutes=1)).isoformat()
+    tell(line.account, text_event(line, "late", sent_at=just_now), polled=True)
+    tell(line.account, text_event(line, "in time", sent_at=just_now))
     assert dict(Message.objects.values_list("text", "is_late")) == {"late": True, "in time": False}
+
+
+@pytest.mark.parametrize(("minutes", "is_late"), [(1, False), (6, True)])
+def test_a_text_that_was_long_on_its_way_is_late(
+    conversation: Conversation, line: Line, minutes: int, is_late: bool
+) -> None:
+    tell(line.account, text_event(line, sent_at=(timezone.now() - timedelta(minutes=minutes)).isoformat()))
+    assert Message.objects.get().is_late is is_late
 
 
 def test_a_tapback_before_its_message_waits_for_it(written: Conversation, line: Line) -> None:
