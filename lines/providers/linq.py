@@ -529,10 +529,11 @@ def _is_gone(error: ProviderError | None) -> bool:
 def _message_reports(kind: str, data: dict[str, Any]) -> list[Report]:
     chat = _mapping(data.get("chat"))
     inbound = data.get("direction") == "inbound"
-    sender = str(_mapping(data.get("sender_handle")).get("handle") or "")
+    # A callback about a text of ours does not say whom it went to; what we read back does.
+    human = _mapping(data.get("sender_handle" if inbound else "to_handle")).get("handle")
     thread: dict[str, Any] = {
         "line": str(_mapping(chat.get("owner_handle")).get("handle") or ""),
-        "human": sender if inbound else "",
+        "human": str(human or ""),
         "chat": str(chat.get("id") or ""),
         "handle": str(data["id"]),
     }
@@ -694,6 +695,7 @@ def _as_callbacks(message: dict[str, Any], *, line: str, human: str) -> list[byt
         "chat": {"id": message.get("chat_id"), "owner_handle": {"handle": line}},
         "direction": "outbound" if mine else "inbound",
         "sender_handle": {"handle": line if mine else human},
+        "to_handle": {"handle": human if mine else line},
         "message_id": message.get("id"),
         # A callback says "auto" where the message says nothing.
         "preferred_service": message.get("preferred_service") or "auto",

@@ -36,6 +36,14 @@ def test_a_failure_finds_its_text(account: ProviderAccount, sent: Message) -> No
     assert (sent.status, sent.error_code) == ("error", "4006")
 
 
+def test_a_text_that_failed_may_be_delivered_all_the_same(account: ProviderAccount, sent: Message) -> None:
+    tell(account, told.failed(4006))
+    tell(account, told.message("message.delivered", idempotency_key=str(sent.id), delivered_at=told.AT.isoformat()))
+    tell(account, told.failed(4001))
+    sent.refresh_from_db()
+    assert (sent.status, sent.error_code) == ("delivered", "")
+
+
 def test_a_tapback_finds_its_text(account: ProviderAccount, sent: Message) -> None:
     assert tell(account, told.reaction("added", reaction_type="love")).state == Callback.State.APPLIED
     assert [(tapback.kind, tapback.message) for tapback in sent.tapbacks.all()] == [("love", sent)]

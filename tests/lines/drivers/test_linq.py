@@ -2,14 +2,13 @@
 
 import dataclasses
 import json
-import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import linq
 import pytest
-from standardwebhooks import WebhookVerificationError
+from standardwebhooks import Webhook, WebhookVerificationError
 
 from lines.providers.base import (
     Account,
@@ -163,6 +162,7 @@ def line_status(status: str, reputation: str) -> bytes:
     return event("phone_number.status_updated", **data, **now)
 
 
+OURS_TOLD = (OwnTextSeen, StatusChanged)
 PICTURE = {"type": "media", "id": "a", "url": "https://cdn.example/a.png", "mime_type": "image/png", "size_bytes": 9}
 
 
@@ -364,12 +364,16 @@ def test_our_verdict_on_a_signature_is_the_vendor_s(stand_in: Linq) -> None:
                 DRIVER.prove(account, headers=posted.headers, body=body, url="")
 
 
-def test_a_callback_of_six_minutes_ago_is_refused(stand_in: Linq, monkeypatch: pytest.MonkeyPatch) -> None:
-    posted, moment = stand_in.human_texts("old"), time.time()
-    monkeypatch.setattr(time, "time", lambda: moment - 360)
-    headers = {**posted.headers, "webhook-timestamp": str(int(moment) - 360)}
+@pytest.mark.parametrize(("minutes", "proved"), [(-6, False), (-4, True), (4, True), (6, False)])
+def test_a_callback_counts_for_five_minutes(stand_in: Linq, minutes: int, proved: bool) -> None:
+    body, at = message("message.sent"), datetime.now(UTC) + timedelta(minutes=minutes)
+    signature = Webhook(SECRET).sign("e", at, body.decode())
+    headers = {"webhook-id": "e", "webhook-timestamp": str(int(at.timestamp())), "webhook-signature": signature}
+    if proved:
+        DRIVER.prove(stand_in.account, headers=headers, body=body, url="")
+        return
     with pytest.raises(CallbackRefused):
-        DRIVER.prove(stand_in.account, headers=headers, body=posted.body, url="")
+        DRIVER.prove(stand_in.account, headers=headers, body=body, url="")
 
 
 def test_the_older_headers_prove_nothing(stand_in: Linq) -> None:
@@ -497,7 +501,8 @@ def test_a_poll_finds_what_no_callback_told(anew: Linq) -> None:
     reports = [report for body in found for report in DRIVER.parse(anew.account, body=body)]
     texts = [report.text for report in reports if isinstance(report, TextArrived)]
     assert texts[-3:] == ["one", "two", "three"]
-    assert [report.state for report in reports if isinstance(report, StatusChanged)] == ["sent", "delivered"]
+    ours = [(type(report), report.state, report.human) for report in reports if isinstance(report, OURS_TOLD)]
+    assert ours == [(OwnTextSeen, "sent", HUMAN), (StatusChanged, "delivered", HUMAN)]
     assert {DRIVER.identify(anew.account, body=body).key for body in found} > {f"message.delivered:{handle}"}
     assert DRIVER.poll(anew.account, cursor=moved)[1] == moved
 

@@ -9,6 +9,7 @@ from django.test import Client
 from accounts.models import Identity
 from imessage.models import Conversation, Message
 from imessage.sending import send_message
+from lines import polling
 from lines.models import Callback, Dispatch, Line, ProviderAccount
 from lines.provisioning import add_account, add_line, install_callbacks
 from tests import make
@@ -96,6 +97,21 @@ def test_a_lost_answer_is_settled_by_the_status_callback(
     assert (sent.status, Dispatch.objects.get().outcome) == ("delivered", "accepted")
     assert stand_in.on_phone(HUMAN) == ["once"]
     assert stand_in.send_calls() == 1
+
+
+def test_a_lost_answer_is_settled_without_any_callback(
+    stand_in: Any, account: ProviderAccount, conversation: Conversation
+) -> None:
+    make.make_message(conversation, "I write first")
+    sent = send_message(make.agent_of(conversation.identity), conversation=conversation, text="once")
+    stand_in.process.set_faults(lost_answers=1, drops=99)
+    drain_now(conversation)
+    let_time_pass()
+    drain_now(conversation)
+    polling.poll(account)
+    run_jobs()
+    sent.refresh_from_db()
+    assert (sent.status, stand_in.on_phone(HUMAN)) == ("delivered", ["once"])
 
 
 def test_a_forged_callback_is_refused_and_counted(

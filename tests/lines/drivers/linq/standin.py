@@ -343,7 +343,8 @@ class Linq(Hosted):
         return {name: value for name, value in self._shown(message).items() if name not in {"chat_id", "is_from_me"}}
 
     def _shown(self, message: Json) -> Json:
-        shown = {name: value for name, value in message.items() if name not in {"line", "human", "inbound"}}
+        hidden = {"line", "human", "inbound", "idempotency_key"}
+        shown = {name: value for name, value in message.items() if name not in hidden}
         sender = message["human"] if message["inbound"] else message["line"]
         return shown | {
             "preferred_service": message["preferred_service"] or None,
