@@ -23,11 +23,13 @@ class Place:
     letter: str
     parts: tuple[str, ...] = ()
     development: bool = False
+    operators: bool = False
 
 
 MAIN = (
     Place("threads", "Threads", "threads", "t", ("trace",)),
     Place("blocked", "Blocked", "blocked", "b"),
+    Place("lines", "Lines", "lines", "l", operators=True),
     Place("deliveries", "Deliveries", "deliveries", "d"),
     Place("rules", "Rules", "rules", "r", ("rehearsals", "shadows")),
     Place("identities", "Identities", "identities", "i"),
@@ -39,7 +41,7 @@ MORE = (
     Place("search", "Search", "search", "s"),
 )
 # What a region that shows the rail's numbers listens to.
-TOPICS = "threads blocked deliveries webhooks jobs"
+TOPICS = "threads blocked lines deliveries webhooks jobs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,13 @@ def entries(places: tuple[Place, ...], actor: Actor, here: str) -> list[Entry]:
 
 def shown(places: tuple[Place, ...], actor: Actor) -> list[tuple[Place, str]]:
     """The places that exist for this reader, with their addresses."""
-    return [found for found in _standing(places) if not found[0].development or has_phones(actor)]
+    return [(place, url) for place, url in _standing(places) if _is_for(place, actor)]
+
+
+def _is_for(place: Place, actor: Actor) -> bool:
+    if place.operators and actor.role is not Role.OPERATOR:
+        return False
+    return not place.development or has_phones(actor)
 
 
 def has_phones(actor: Actor) -> bool:

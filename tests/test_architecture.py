@@ -26,6 +26,9 @@ PACKAGES = ["core", "accounts", "events", "dialects", "lines", "contactrules", "
 DOORLESS = {
     "IdempotencyKey": "keyed by the actor's own scope; holds no row of a tenant",
     "Organization": "an actor's own, or for operators all",
+    "Alert": "operators only; belongs to no tenant",
+    "Incident": "operators only; belongs to no tenant",
+    "LineReading": "operators only; belongs to no tenant",
     "Line": "operators only, or behind a route of the tenant's own",
     "ProviderAccount": "operators only",
     "Route": "the phone page of development, operators only",
