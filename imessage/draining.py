@@ -20,7 +20,7 @@ from contactrules.rules import lock_reach, note_decision, verdict
 from core import gate
 from core.actor import Actor
 from core.wake import Job, wake
-from imessage import receipts
+from imessage import fallback, receipts
 from imessage.media import upload_of
 from imessage.models import Conversation, Direction, Message, Part, RouterMessage
 from lines import dispatching, health, pacing
@@ -30,7 +30,6 @@ from lines.models import RESERVED_FOR, Dispatch, Line, Route
 from lines.moving import is_opener
 from lines.pacing import Hold
 from lines.pool import note_sent
-from lines.providers import driver_of
 from lines.providers.base import (
     ErrorClass,
     Outcome,
@@ -40,6 +39,7 @@ from lines.providers.base import (
     SendOrder,
     SendReceipt,
 )
+from lines.recipients import is_on_imessage
 from lines.threads import chat_of, note_chat
 
 logger = logging.getLogger(__name__)
@@ -98,6 +98,8 @@ class Head:
     identity_id: UUID | None = None
     chat: str = ""
     first_contact: bool = False
+    service: str = "imessage"
+    looks_up: bool = False
 
     @property
     def order(self) -> SendOrder:
@@ -108,17 +110,12 @@ class Head:
             text=self.text,
             media=self.media,
             effect=self.effect,
-            service=_service(self.line),
+            service=self.service,
             chat=self.chat,
             first_contact=self.first_contact,
             status_url=status_url(self.line.account, str(self.id)),
             read_media=upload_of,
         )
-
-
-def _service(line: Line) -> str:
-    """What a text goes out as: iMessage, or SMS on a line that has nothing better."""
-    return "imessage" if "imessage" in driver_of(line.account).card.services else "sms"
 
 
 def wake_queue(conversation_id: UUID, *, at: datetime | None = None) -> None:
@@ -212,6 +209,7 @@ def _claim(head: Head, step: dispatching.Next) -> Dispatch | None:
             human=head.human,
             text=head.text,
             first_contact=head.first_contact,
+            service=head.service,
         )
     if step.step is Step.REPEAT and step.dispatch:
         return dispatching.take_over(step.dispatch)
@@ -221,7 +219,11 @@ def _claim(head: Head, step: dispatching.Next) -> Dispatch | None:
 def _ask(dispatch: Dispatch, head: Head, *, lost: bool) -> SendReceipt | Unclear | None:
     """The call itself; None for an honest "no" of a lookup."""
     try:
-        return dispatching.find_out(dispatch, head.order) if lost else dispatching.call(dispatch, head.order)
+        if lost:
+            return dispatching.find_out(dispatch, head.order)
+        if head.looks_up and not is_on_imessage(head.line, head.human):
+            return SendReceipt(outcome=Outcome.REFUSED, error=fallback.UNREACHABLE)
+        return dispatching.call(dispatch, head.order)
     except ProviderCallFailed:
         return Unclear.NOBODY_CAN_TELL
     except ClaimLost:
@@ -351,7 +353,8 @@ class ConversationQueue:
                 return None
             refusal = self._refusal(conversation, message)
             if refusal is None:
-                return self._head(message)
+                message = fallback.begin_as_sms(message, now=timezone.now())
+                return None if message.line.holds_queue else self._head(message)
             receipts.advance(_DRAIN, message, Message.Status.DECLINED, reason=refusal)
         return None
 
@@ -362,9 +365,12 @@ class ConversationQueue:
             message.provider_handle = receipt.handle
             # What a provider calls queued has left us: ours is at least accepted.
             state = receipt.state if receipt.state in _TOLD_AT_ONCE else Message.Status.ACCEPTED
-            receipts.advance(_DRAIN, message, state, service=receipt.service, downgraded=receipt.downgraded)
+            carried = fallback.carried(message, service=receipt.service, downgraded=receipt.downgraded)
+            receipts.advance(_DRAIN, message, state, service=carried.service, downgraded=carried.downgraded)
             receipts.note_left_out(message, receipt.notes)
             return
+        if fallback.fall_back(message, receipt.error, was_accepted=False):
+            return  # it is still the head of the queue
         # Refused up front for good: declined. Tried and failed: an error (contract/lines.md 2.6).
         up_front = receipt.error is not None and receipt.error.error_class is ErrorClass.PERMANENT
         status = Message.Status.DECLINED if up_front else Message.Status.ERROR
@@ -432,19 +438,26 @@ class ConversationQueue:
         return "recipient_blocked"
 
     def _head(self, message: Message) -> Head:
+        text = message.text or ""
         media = tuple(part.link for part in message.parts.all() if part.kind == Part.Kind.MEDIA)
+        service = fallback.service_of(message.line, may_fall_back=fallback.may_fall_back(message))
+        if service == "sms":
+            text, media = fallback.sms_content(message)
+        is_first = self._is_first_contact(message)
         return Head(
             kind=Dispatch.Kind.MESSAGE,
             id=message.id,
             line=message.line,
             human=message.human,
-            text=message.text or "",
+            text=text,
             since=message.created_at,
             media=media,
-            effect=message.send_style,
+            effect="" if service == "sms" else message.send_style,
             identity_id=message.identity_id,
             chat=chat_of(message.line, message.human),
-            first_contact=self._is_first_contact(message),
+            first_contact=is_first,
+            service=service,
+            looks_up=fallback.looks_up_first(message, is_first=is_first, now=timezone.now()),
         )
 
     def unanswered(self, head: Head) -> int:
@@ -497,6 +510,7 @@ class RouterQueue:
             since=answer.created_at,
             chat=chat_of(answer.line, answer.human),
             first_contact=answer.line.kind == Line.Kind.POOL and is_opener(answer.id),
+            service=fallback.service_of(answer.line, may_fall_back=True),
         )
 
     def unanswered(self, head: Head) -> int:

@@ -279,8 +279,10 @@ def _forget_failure(message: Message) -> None:
 def _step(actor: Actor, message: Message, status: str, at: datetime) -> None:
     message.status = status
     setattr(message, f"{status}_at", at)
+    # After a fallback the second call leaves too; that the message left has been told.
+    left_before = bool(message.was_downgraded) and message.delivery_steps.filter(state=status).exists()
     _keep(message, status, at)
-    tell(actor, f"message.{status}", message)
+    tell(actor, "message.changed" if left_before else f"message.{status}", message)
 
 
 def _fail(actor: Actor, message: Message, status: str, error: ProviderError | None, reason: str, now: datetime) -> None:

@@ -16,13 +16,13 @@ from core.actor import Actor, Role
 from core.texts import cleaned
 from core.wake import wake
 from events.record import record
-from imessage import connecting, media, receipts, tapbacks
+from imessage import connecting, fallback, media, receipts, tapbacks
 from imessage.draining import wake_queue
 from imessage.errors import ConnectionReleased
 from imessage.models import Connection, Conversation, Direction, Message, Part, RouterMessage, Service
 from imessage.sending import append, lock_conversation
 from imessage.telling import tell
-from lines import health
+from lines import health, recipients
 from lines.dispatching import settle
 from lines.health import reports
 from lines.models import Callback, Dispatch, Line
@@ -382,24 +382,40 @@ def _apply_status(dispatch: Dispatch, report: StatusChanged) -> None:
         if dispatch.kind == Dispatch.Kind.ROUTER:
             _move_router_message(dispatch, report)
         return
-    message = Message.objects.get(pk=dispatch.order_id)
     # Before the dispatch and the message, as the drain takes them.
-    Conversation.objects.select_for_update(no_key=True).get(pk=message.conversation_id)
+    Conversation.objects.select_for_update(no_key=True, of=("self",)).get(messages=dispatch.order_id)
+    message = Message.objects.select_related("line__account").get(pk=dispatch.order_id)
     reports.note_status(dispatch, report)
+    if fallback.is_former_attempt(message, dispatch):
+        _hear_former(message, dispatch, report)
+        return
     if settle(dispatch, receipt):
         wake_queue(message.conversation_id)
     if not message.provider_handle:
         Message.objects.filter(pk=message.pk).update(provider_handle=report.handle)
+    if report.state == Message.Status.ERROR and fallback.fall_back(message, report.error, was_accepted=True):
+        wake_queue(message.conversation_id)
+        return
     if report.state in Message.RANK:
-        receipts.advance(
+        carried = fallback.carried(message, service=report.service, downgraded=report.downgraded)
+        message = receipts.advance(
             _PROVIDER,
             message,
             report.state,
             at=report.at,
-            service=report.service,
-            downgraded=report.downgraded,
+            service=carried.service,
+            downgraded=carried.downgraded,
             error=report.error,
         )
+        if report.state == Message.Status.DELIVERED and message.service == Service.IMESSAGE:
+            recipients.note_imessage(message.human)
+
+
+def _hear_former(message: Message, dispatch: Dispatch, report: StatusChanged) -> None:
+    """Word of the call before a fallback: only an arrival counts, for it cannot be taken back."""
+    if report.state == Message.Status.DELIVERED:
+        fallback.take_back(message, dispatch)
+        receipts.advance(_PROVIDER, message, report.state, at=report.at)
 
 
 def _opt_out(line: Line, report: OptedOut) -> None:

@@ -262,5 +262,5 @@ class RecipientAdmin(ReadOnlyAdmin):
     list_display = ("human", "service", "looked_up_at", "downgrades", "sms_until", "updated_at")
     list_filter = ("service",)
     search_fields = ("human",)
-    id_fields = ("id",)
+    id_fields = ("id", "looked_up_on_id")
     ordering = ("-updated_at",)

@@ -68,7 +68,14 @@ def next_step(order_id: UUID) -> Next:
 
 
 def claim(
-    *, kind: Dispatch.Kind, order_id: UUID, line: Line, human: str, text: str, first_contact: bool = False
+    *,
+    kind: Dispatch.Kind,
+    order_id: UUID,
+    line: Line,
+    human: str,
+    text: str,
+    first_contact: bool = False,
+    service: str = "imessage",
 ) -> Dispatch:
     """Write the attempt down, inside the caller's transaction, before the provider is called."""
     attempt = Dispatch.objects.filter(order_id=order_id).count() + 1
@@ -80,6 +87,7 @@ def claim(
         human=human,
         text=text,
         first_contact=first_contact,
+        service=service,
         claimed_at=timezone.now(),
     )
 

@@ -14,6 +14,7 @@ STATES = {
     "claimed": "Taken up by a worker",
     "unknown": "Outcome unknown, being looked up",
     "held": "Held",
+    "downgraded": "Sent as SMS instead",
     "note": "Left out on the way",
     "declined": "Not sent",
     "error": "Not delivered",

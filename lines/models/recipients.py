@@ -4,6 +4,7 @@ from django.db import models
 from django.utils import timezone
 
 from core.ids import uuid7
+from lines.models.lines import Line
 
 
 class Recipient(models.Model):
@@ -13,6 +14,14 @@ class Recipient(models.Model):
     human = models.CharField(max_length=100, unique=True)
     service = models.CharField(max_length=8, blank=True, help_text="The last lookup's word; empty without one.")
     looked_up_at = models.DateTimeField(null=True, blank=True)
+    looked_up_on = models.ForeignKey(
+        Line,
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        help_text="Lookups are capped per line.",
+    )
     downgrades = models.PositiveSmallIntegerField(default=0, help_text="In a row, up to now.")
     sms_until = models.DateTimeField(null=True, blank=True, help_text="SMS at once until then; iMessage after it.")
     updated_at = models.DateTimeField(default=timezone.now)
