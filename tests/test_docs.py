@@ -152,7 +152,7 @@ def events_recorded() -> set[str]:
 
 def _types_in(tree: ast.Module) -> Iterator[str]:
     for function in [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]:
-        for call in _calls(function, {"record", "tell", "_tell", "_record"}):
+        for call in _calls(function, {"record", "record_all", "tell", "_tell", "_record"}):
             for argument in call.args:
                 for text in ast.walk(argument):
                     if isinstance(text, ast.Constant) and re.fullmatch(r"[a-z_]+\.[a-z_]+", str(text.value)):
@@ -165,7 +165,12 @@ def _types_in(tree: ast.Module) -> Iterator[str]:
 
 
 def _given_to(tree: ast.Module, name: str) -> Iterator[str]:
-    """The words and statuses that a function is called with by position."""
+    """The words and statuses that a function is called with by position, also by one that hands on its own."""
+    for function in [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and _calls(node, {name})]:
+        handed_on = {one.arg for one in function.args.args if one.arg in {"change", "status"}}
+        arguments = [argument for call in _calls(function, {name}) for argument in call.args]
+        if any(isinstance(argument, ast.Name) and argument.id in handed_on for argument in arguments):
+            yield from _given_to(tree, function.name)
     for call in _calls(tree, {name}):
         for argument in call.args:
             if isinstance(argument, ast.Constant) and re.fullmatch(r"[a-z_]+", str(argument.value)):
