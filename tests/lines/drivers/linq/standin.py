@@ -426,9 +426,9 @@ class Linq(Hosted):
         return [self._shown_chat(chat) for chat in wanted]
 
     def _listed(self, chat: Json, query: dict[str, str]) -> Answer:
-        """The newest first; two to a page, so that readers have to turn it."""
+        """The newest first; few to a page, so that readers have to turn it."""
         mine = [message for message in reversed(self.messages.values()) if message["chat_id"] == chat["id"]]
-        start, size = int(query.get("cursor", 0)), min(int(query.get("limit", 20)), 2)
+        start, size = int(query.get("cursor", 0)), min(int(query.get("limit", 20)), 4)
         page = [self._shown(message) for message in mine[start : start + size]]
         more = str(start + size) if start + size < len(mine) else None
         return Answer({"messages": page, "next_cursor": more})
