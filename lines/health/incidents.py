@@ -77,7 +77,7 @@ def note(actor: Actor, line: Line, *, text: str, incident: Incident | None = Non
 
 
 def note_touched(*, now: datetime | None = None) -> None:
-    """Write down whom the open incidents have touched so far; once a minute, in a statement or two for all lines."""
+    """Write down whom the open incidents have touched so far, for all lines; when one opens, and once a minute."""
     now = now or timezone.now()
     if not Incident.objects.open().exists():
         return
@@ -152,6 +152,7 @@ def _open(actor: Actor, line: Line, *, cause: str, now: datetime) -> Incident:
     incident = Incident.objects.create(
         line=line, cause=cause, causes=codes, worst=line.seen, opened_at=now, opened_by=actor.frozen()
     )
+    note_touched(now=now)
     _tell(actor, incident, "line.incident_opened")
     return incident
 

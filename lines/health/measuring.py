@@ -253,7 +253,7 @@ SELECT line_id, count(DISTINCT human) FROM (
 _DELIVERED_SINCE = """
 SELECT d.line_id, count(*) FROM lines_dispatch d
 JOIN unnest(%(lines)s::uuid[], %(since)s::timestamptz[]) AS heard (line_id, at) ON heard.line_id = d.line_id
-WHERE d.id >= %(floor)s AND d.claimed_at > %(day)s AND d.delivered_at > heard.at GROUP BY d.line_id
+WHERE d.claimed_at > heard.at - interval '1 hour' AND d.delivered_at > heard.at GROUP BY d.line_id
 """
 
 
@@ -275,7 +275,12 @@ def _flows(now: datetime) -> defaultdict[UUID, Flow]:
             setattr(flow, name, value)
     for row in _rows(_TALKING, spans):
         flows[row["line_id"]].humans = row["count"]
-    heard = {line_id: flow.inbound_at or day for line_id, flow in flows.items()}
+    # Only of those that are silent it is asked, and then by the index that paces them.
+    heard = {
+        line_id: flow.inbound_at or day
+        for line_id, flow in flows.items()
+        if flow.inbound_at is None or now - flow.inbound_at > _SHORTEST_SILENCE
+    }
     for row in _rows(_DELIVERED_SINCE, {**spans, "lines": list(heard), "since": list(heard.values())}):
         flows[row["line_id"]].delivered_since_inbound = row["count"]
     return flows

@@ -112,7 +112,15 @@ def want(actor: Actor, line: Line, *, wanted: str, reason: str = "") -> Line:
 
 
 def note_change(
-    actor: Actor, line: Line, column: str, before: str, after: str, reason: str, *, signals: Iterable[Signal] = ()
+    actor: Actor,
+    line: Line,
+    column: str,
+    before: str,
+    after: str,
+    reason: str,
+    *,
+    signals: Iterable[Signal] = (),
+    at: datetime | None = None,
 ) -> None:
     """A change of one of the three columns: on the line's own record, and as an event. In the caller's transaction."""
     bad = {s.name: s.stored() for s in signals if s.level not in {Level.GOOD, Level.UNKNOWN}}
@@ -124,7 +132,7 @@ def note_change(
         reason=reason[:300],
         readings=bad,
         actor=actor.frozen(),
-        at=timezone.now(),
+        at=at or timezone.now(),
     )
     data = {"line_id": str(line.id), "before": before, "after": after, "reason": reason}
     record(actor, f"line.{column}", subject_id=line.id, data=data)
@@ -239,7 +247,7 @@ def _stand(actor: Actor, line: Line, health: LineHealth, standing: Standing, now
             # What had shown it ill is over; its next sends are judged by themselves.
             health.counted_from = now
         reason = ": ".join(filter(None, [", ".join(standing.codes) or "answers", why]))
-        note_change(actor, line, "seen", before, standing.seen, reason, signals=signals_of(health, now=now))
+        note_change(actor, line, "seen", before, standing.seen, reason, signals=signals_of(health, now=now), at=now)
     health.save()
     line.save(
         update_fields=[
@@ -268,7 +276,7 @@ def _set_allowance(line: Line, health: LineHealth, reading: base.LineReading, no
         line.allowance, line.allowance_until = Line.Allowance.OPEN, None
     if line.allowance != before:
         until = f"until {line.allowance_until:%Y-%m-%d %H:%M} UTC" if line.allowance_until else "allowance"
-        note_change(PROBE, line, "allowance", before, line.allowance, until)
+        note_change(PROBE, line, "allowance", before, line.allowance, until, at=now)
 
 
 def _locked(line: Line) -> tuple[Line, LineHealth]:

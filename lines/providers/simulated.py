@@ -365,8 +365,9 @@ def _object(response: httpx.Response) -> dict[str, Any]:
 
 def _no_reading(error: ProviderError | None) -> LineReading:
     code = error.code if error else "no_answer"
-    refused = code == "unauthorized"
-    return LineReading(state="down", reasons=[code], reachable=refused, authenticated=False if refused else None)
+    answered = error is not None and code != "unreachable"
+    authenticated = False if code == "unauthorized" else None
+    return LineReading(state="down", reasons=[code], reachable=answered, authenticated=authenticated)
 
 
 def _offset(clock: Any) -> float | None:
