@@ -16,6 +16,7 @@ from core.secrets import seal
 from events.record import record
 from lines.callbacks import callback_url
 from lines.models import Line, ProviderAccount
+from lines.pacing import checked
 from lines.providers import driver_of, names, opened
 from lines.providers.base import Installed, ListedLine
 
@@ -32,6 +33,7 @@ def add_account(
     token: str = "",
     callback_secret: str = "",
     settings: dict[str, Any] | None = None,
+    limits: dict[str, Any] | None = None,
 ) -> ProviderAccount:
     """A provider account with its credentials; raises `Forbidden` unless the actor is an operator, and `Invalid`.
 
@@ -49,6 +51,7 @@ def add_account(
         account.provider = provider or account.provider
         account.base_url = _checked_url(base_url) if base_url else account.base_url
         account.settings = account.settings if settings is None else settings
+        account.limits = account.limits if limits is None else checked(limits)
         if token and token != opened(account).token:
             account.sealed_token = seal(token)
         if callback_secret and callback_secret != opened(account).callback_secret:
@@ -107,7 +110,8 @@ def _new_account(name: str, *, provider: str, base_url: str, token: str, secret:
 
 
 def _as_kept(account: ProviderAccount) -> tuple[Any, ...]:
-    return (account.provider, account.base_url, account.sealed_token, account.sealed_callback_secret, account.settings)
+    credentials = (account.sealed_token, account.sealed_callback_secret)
+    return (account.provider, account.base_url, *credentials, account.settings, account.limits)
 
 
 def _address(text: str) -> str:

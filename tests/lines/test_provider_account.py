@@ -85,10 +85,10 @@ def test_a_new_callback_secret_is_registered_and_the_former_stays_for_a_day(
 ) -> None:
     first = opened(ProviderAccount.objects.get()).callback_secret
     (tmp_path / "secret").write_text("newer")
-    run("--secret-file", str(tmp_path / "secret"), "--setting", "numbers=[1]")
+    run("--secret-file", str(tmp_path / "secret"), "--setting", "numbers=[1]", "--limit", "human_gap=2")
     account = ProviderAccount.objects.get()
     assert opened(account).callback_secrets == ("newer", first)
-    assert account.settings == {"numbers": [1]}
+    assert (account.settings, account.limits) == ({"numbers": [1]}, {"human_gap": 2})
     assert provider.ask("webhooks")["receive"][0]["secret"] == "newer"
     assert told() == ["provider_account.created", "provider_account.changed"]
 
@@ -98,6 +98,7 @@ def test_a_new_callback_secret_is_registered_and_the_former_stays_for_a_day(
     [
         (["--line", "+15555550199"], "lists no line"),
         (["--setting", "numbers=x"], "must be JSON"),
+        (["--limit", "speed=1"], "There is no limit"),
         (["--token-file", "/nowhere"], "cannot be read"),
     ],
 )

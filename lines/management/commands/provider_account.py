@@ -33,6 +33,7 @@ class Command(BaseCommand):
         parser.add_argument("--token-file", metavar="FILE", help="Holds the credential; - reads standard input.")
         parser.add_argument("--secret-file", metavar="FILE", help="Holds the secret that proves callbacks.")
         parser.add_argument("--setting", action="append", default=[], metavar="NAME=JSON", help="Repeatable.")
+        parser.add_argument("--limit", action="append", default=[], metavar="NAME=JSON", help="Pace; repeatable.")
         parser.add_argument("--line", action="append", default=[], metavar="ADDRESS", help="Repeatable.")
         parser.add_argument("--kind", choices=Line.Kind.values, default=Line.Kind.POOL, help="Of the lines named.")
         parser.add_argument("--no-callbacks", action="store_true", help="Do not register for callbacks.")
@@ -62,7 +63,8 @@ class Command(BaseCommand):
             base_url=options["base_url"] or "",
             token=_content(options["token_file"]),
             callback_secret=_content(options["secret_file"]),
-            settings=_settings(known, options["setting"]),
+            settings=_merged(known.settings if known else {}, options["setting"]),
+            limits=_merged(known.limits if known else {}, options["limit"]),
         )
 
     def _take(self, account: ProviderAccount, listed: list[ListedLine], options: dict[str, Any]) -> None:
@@ -119,15 +121,15 @@ def _content(file: str | None) -> str:
         raise CommandError(f"{file} cannot be read: {unreadable.strerror}.") from unreadable
 
 
-def _settings(known: ProviderAccount | None, given: list[str]) -> dict[str, Any] | None:
-    """The account's settings with those named; None when none are."""
+def _merged(known: dict[str, Any], given: list[str]) -> dict[str, Any] | None:
+    """What is known with those named over it; None when none are."""
     if not given:
         return None
-    settings = dict(known.settings) if known else {}
+    merged = dict(known)
     for one in given:
         name, _, value = one.partition("=")
         try:
-            settings[name] = json.loads(value)
+            merged[name] = json.loads(value)
         except ValueError as unreadable:
-            raise CommandError(f"--setting {name}: the value must be JSON, so a text stands in quotes.") from unreadable
-    return settings
+            raise CommandError(f"{name}: the value must be JSON, so a text stands in quotes.") from unreadable
+    return merged
