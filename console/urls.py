@@ -9,6 +9,7 @@ from console.views import (
     exports,
     identities,
     jobs,
+    line_deeds,
     lines,
     palette,
     phone,
@@ -104,6 +105,38 @@ urlpatterns = [
     path("console/lines/", lines.show_lines, name="lines"),
     path("console/lines/<uuid:pk>/", lines.show_line, name="line"),
     path("console/lines/<uuid:pk>/incidents/<uuid:incident_pk>/", lines.show_incident, name="incident"),
+    path("console/lines/alerts/<uuid:alert_pk>/acknowledge/", line_deeds.acknowledge, name="acknowledge_alert"),
+    *(
+        path(f"console/lines/<uuid:pk>/{deed}/", line_deeds.wish, {"deed": deed}, name=f"{deed}_line")
+        for deed in line_deeds.WISHES
+    ),
+    path("console/lines/<uuid:pk>/clear/", line_deeds.clear, name="clear_line"),
+    path("console/lines/<uuid:pk>/drain/", line_deeds.drain, name="drain_line"),
+    path("console/lines/<uuid:pk>/move/", line_deeds.move, name="move_line"),
+    path(
+        "console/lines/<uuid:pk>/moves/<uuid:move_pk>/cancel/",
+        line_deeds.steer_move,
+        {"deed": "cancel"},
+        name="cancel_move",
+    ),
+    path(
+        "console/lines/<uuid:pk>/moves/<uuid:move_pk>/resume/",
+        line_deeds.steer_move,
+        {"deed": "resume"},
+        name="resume_move",
+    ),
+    path("console/lines/<uuid:pk>/probe/", line_deeds.probe, name="probe_line"),
+    path("console/lines/<uuid:pk>/test/", line_deeds.send_test, name="test_line"),
+    path("console/lines/<uuid:pk>/cap/", line_deeds.set_cap, name="cap_line"),
+    path("console/lines/<uuid:pk>/repair/", line_deeds.repair, name="repair_line"),
+    path("console/lines/<uuid:pk>/callbacks/", line_deeds.reinstall_callbacks, name="line_callbacks"),
+    path("console/lines/<uuid:pk>/secret/", line_deeds.rotate_secret, name="line_secret"),
+    path("console/lines/<uuid:pk>/router/", line_deeds.rotate_router, name="make_router"),
+    path("console/lines/<uuid:pk>/mute/", line_deeds.mute, name="mute_line"),
+    path("console/lines/<uuid:pk>/note/", line_deeds.add_note, name="note_line"),
+    path(
+        "console/lines/<uuid:pk>/incidents/<uuid:incident_pk>/note/", line_deeds.add_incident_note, name="note_incident"
+    ),
     path("console/deliveries/", deliveries.show_deliveries, name="deliveries"),
     path("console/deliveries/<uuid:event_id>/", deliveries.show_event, name="delivery"),
     path("console/deliveries/<uuid:event_id>/check/", deliveries.check, name="check_signature"),

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any, cast
 from uuid import UUID
 
-from django.db.models import Q
+from django.db.models import Count, Q
 from django.http import HttpResponse
 from django.urls import reverse
 from django.utils import timezone
@@ -23,7 +23,9 @@ from lines.health import showing
 from lines.health.causes import cause_of
 from lines.health.showing import SPANS, LineRow, Number, Span
 from lines.health.signals import Level
-from lines.models import Alert, Incident, IncidentHuman, Line, ProviderAccount
+from lines.models import Alert, Incident, IncidentHuman, Line, Move, ProviderAccount
+from lines.providers import driver_of
+from lines.routers import shown_router
 
 _SPAN_WORDS: Mapping[Span, str] = {"24h": "24 hours", "7d": "7 days", "90d": "90 days"}
 _LEVEL_TONES = {Level.STOP: "is-bad", Level.DEGRADED: "is-warning", Level.WATCH: "is-held", Level.GOOD: "is-good"}
@@ -101,6 +103,11 @@ LINES = FilterSpec(
 def url_of(pk: UUID) -> str:
     """The page of a line."""
     return reverse("console:line", args=[pk])
+
+
+def incident_url(incident: Incident) -> str:
+    """The page of an incident."""
+    return reverse("console:incident", args=[incident.line_id, incident.pk])
 
 
 # --- The pool
@@ -223,6 +230,44 @@ def _about(actor: Actor, line: Line) -> dict[str, Any]:
         "readings": showing.readings(line, limit=_MOST_READINGS),
         "neighbours": showing.neighbours(line),
         "account": line.account,
+        "can": _can(line, row),
+        "move": _move(line),
+        "caps": list(line.caps.filter(ended_at=None).order_by("at")),
+        "tests": list(line.dispatches.filter(kind="test").order_by("-claimed_at")[:3]),
+    }
+
+
+def _can(line: Line, row: LineRow) -> dict[str, bool]:
+    """Which deeds make sense as it is; each has guards of its own besides."""
+    retired, carries = line.wanted == Line.Wanted.RETIRED, row.connections > 0
+    pool = line.kind == Line.Kind.POOL and line.service == Line.Service.IMESSAGE
+    return {
+        "probe": not retired,
+        "resume": line.wanted in {Line.Wanted.PAUSED, Line.Wanted.DRAINING, Line.Wanted.PROVISIONING},
+        "pause": line.wanted in {Line.Wanted.IN_SERVICE, Line.Wanted.DRAINING},
+        "drain": line.wanted in {Line.Wanted.IN_SERVICE, Line.Wanted.PAUSED},
+        "move": pool and carries and not line.moves.open().exists(),
+        "quarantine": not retired and line.seen != Line.Seen.FLAGGED,
+        "clear": not retired and line.seen == Line.Seen.FLAGGED,
+        "retire": not retired and not carries,
+        "repair": not retired and bool(driver_of(line.account).card.repairs),
+        "test": not retired and not line.holds_queue,
+        "router": line.kind == Line.Kind.ROUTER and shown_router() not in {None, line},
+    }
+
+
+def _move(line: Line) -> dict[str, Any] | None:
+    """The newest move off the line, how far it is and where it led."""
+    newest = line.moves.order_by("-created_at").first()
+    if newest is None:
+        return None
+    led = newest.items.filter(state="moved").values_list("to_line__address").annotate(humans=Count("id"))
+    return {
+        "move": newest,
+        "done": newest.total - newest.left,
+        "is_open": newest.state in Move.OPEN,
+        "is_stopped": newest.state == Move.State.STOPPED,
+        "led": list(led.order_by("-humans")[:8]),
     }
 
 
@@ -312,7 +357,7 @@ def _next_incident(line: Line, shades: Sequence[bands.Shade], chosen: bands.Happ
     before = chosen.at if chosen else now
     older = [shade.incident for shade in shades if shade.incident.opened_at < before]
     newest = max(older or [shade.incident for shade in shades], key=lambda each: each.opened_at, default=None)
-    return reverse("console:incident", args=[line.pk, newest.pk]) if newest else ""
+    return incident_url(newest) if newest else ""
 
 
 def _time_query(span: Span, key: str) -> str:

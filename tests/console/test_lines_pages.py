@@ -7,6 +7,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
+from accounts.models import Identity
 from console.bands import Scale, in_words, parts_of, shares_of
 from console.counters import forget_counts
 from console.pool import at_risk, ranked
@@ -14,7 +15,7 @@ from lines.health import incidents, see, showing
 from lines.health.showing import Stretch
 from lines.health.signals import STALE_AFTER
 from lines.health.states import Shown
-from lines.models import Incident, IncidentHuman, Line, LineEvent, LineReading
+from lines.models import Alert, Incident, IncidentHuman, Line, LineEvent, LineReading, Move
 from tests import make
 
 pytestmark = pytest.mark.django_db
@@ -144,3 +145,101 @@ def test_an_incident_names_whom_it_touched_and_how(as_operator: Client, line: Li
         assert words in shown
     other = make.make_line()
     assert as_operator.get(f"{of(other)}incidents/{incident.pk}/").status_code == 404
+
+
+# --- Deeds
+
+
+def answer(client: Client, address: str, **given: str) -> tuple[int, str]:
+    """What a confirmed deed answers, and where it led or what it said."""
+    done = client.post(address, {"confirmed": "1", "reason": "A look at it", **given})
+    return done.status_code, done.content.decode()
+
+
+@pytest.fixture
+def connected(line: Line, identity: Identity) -> Line:
+    """A line with a human, and another line with room."""
+    make.make_connection(identity, line=line)
+    make.make_line("+15555550188")
+    return line
+
+
+@pytest.mark.parametrize(
+    ("deed", "before", "after"),
+    [
+        ("pause", {}, {"wanted": "paused"}),
+        ("resume", {"wanted": "paused"}, {"wanted": "in_service"}),
+        ("drain", {}, {"wanted": "draining"}),
+        ("quarantine", {}, {"seen": "flagged"}),
+    ],
+)
+def test_a_deed_shows_whom_it_touches_and_asks_why(
+    deed: str, before: dict[str, str], after: dict[str, str], as_operator: Client, connected: Line
+) -> None:
+    Line.objects.filter(pk=connected.pk).update(**before)
+    address = f"{of(connected)}{deed}/"
+    assert "<dt>Connected over it</dt><dd>1</dd>" in text_of(as_operator, address)
+    status, said = answer(as_operator, address, reason="")
+    assert (status, "Say why in a few words" in said) == (422, True)
+    assert answer(as_operator, address)[0] == 302
+    connected.refresh_from_db()
+    assert {name: getattr(connected, name) for name in after} == after
+    assert "A look at it" in text_of(as_operator, of(connected))
+
+
+def test_a_drained_line_moves_its_humans_once_their_number_is_typed(as_operator: Client, connected: Line) -> None:
+    address = f"{of(connected)}drain/"
+    shown = text_of(as_operator, address)
+    assert "<dt>Would move</dt><dd>1 of 1 humans</dd>" in shown
+    assert "<dt>To +1 555-555-0188</dt><dd>1</dd>" in shown
+    status, said = answer(as_operator, address, then="move", count="7")
+    assert (status, "Type 1, the number of humans that move" in said) == (422, True)
+    assert not Move.objects.exists()
+    assert answer(as_operator, address, then="move", count="1")[0] == 302
+    move = Move.objects.get()
+    assert (move.line, move.total) == (connected, 1)
+    assert "0 of 1</b> moved" in text_of(as_operator, of(connected))
+    as_operator.post(f"{of(connected)}moves/{move.pk}/cancel/")
+    move.refresh_from_db()
+    assert move.state == "cancelled"
+
+
+def test_clearing_a_fresh_flag_has_to_be_meant_twice(as_operator: Client, line: Line) -> None:
+    see(line, seen="flagged", reasons=["unconfirmed"])
+    status, said = answer(as_operator, f"{of(line)}clear/")
+    assert (status, "rests for 24 hours" in said) == (422, True)
+    assert answer(as_operator, f"{of(line)}clear/", anyway="1")[0] == 302
+    line.refresh_from_db()
+    assert line.seen == "degraded"
+
+
+def test_a_limit_is_changed_for_a_while(as_operator: Client, line: Line) -> None:
+    assert answer(as_operator, f"{of(line)}cap/", name="capacity", value="many")[0] == 422
+    assert answer(as_operator, f"{of(line)}cap/", name="capacity", value="40", until="24")[0] == 302
+    assert "capacity is 40 until" in text_of(as_operator, of(line))
+
+
+def test_an_incident_is_opened_and_ended_by_hand_with_a_note(as_operator: Client, line: Line) -> None:
+    as_operator.post(f"{of(line)}note/", {"text": "Humans say nothing arrives.", "opens": "1"})
+    incident = Incident.objects.get()
+    page = f"{of(line)}incidents/{incident.pk}/"
+    assert "Humans say nothing arrives." in text_of(as_operator, page)
+    as_operator.post(f"{page}note/", {"text": "It was their phone.", "closes": "1"})
+    incident.refresh_from_db()
+    assert incident.closed_at
+    assert "It was their phone." in text_of(as_operator, of(line))
+
+
+def test_an_alert_is_taken_and_muted(as_operator: Client, line: Line) -> None:
+    alert = Alert.objects.create(line=line, cause="down", words="Down for five minutes.")
+    assert f'id="take-{alert.pk}"' in text_of(as_operator, of(line))
+    as_operator.post(f"{PAGE}alerts/{alert.pk}/acknowledge/")
+    as_operator.post(f"{of(line)}mute/", {"until": "4"})
+    shown = text_of(as_operator, of(line))
+    assert "Taken by olga@example.com" in shown
+    assert "Muted until" in shown
+
+
+def test_no_tenant_does_anything_with_a_line(as_alice: Client, line: Line) -> None:
+    for deed in ("pause", "drain", "move", "retire", "cap", "test", "secret"):
+        assert answer(as_alice, f"{of(line)}{deed}/")[0] == 404
