@@ -68,6 +68,8 @@ EVENTS: list[WebhookEventType] = [
 
 # Their clock is not ours, and a callback may still be on its way while we poll.
 _OVERLAP = timedelta(minutes=5)
+# A chat that changed so long before what was seen last has been read: every look at one is a call.
+_LAG = timedelta(seconds=30)
 _FULL_ROUND = timedelta(minutes=10)
 
 
@@ -261,7 +263,7 @@ class LinqDriver(Driver):
         now, (seen, swept) = datetime.now(UTC), _looked(cursor)
         is_full = swept is None or now - swept > _FULL_ROUND
         since = min(seen or now, swept if is_full and swept else now) - _OVERLAP
-        asked = changed_chats(account, since)
+        asked = changed_chats(account, seen - _LAG if seen and not is_full else since)
         if is_full:
             known = {(thread.line, thread.human) for thread in asked}
             asked += [thread for thread in threads if (thread.line, thread.human) not in known]

@@ -507,6 +507,23 @@ def test_a_poll_finds_what_no_callback_told(anew: Linq) -> None:
     assert DRIVER.poll(anew.account, cursor=moved)[1] == moved
 
 
+def test_a_quiet_poll_costs_a_call_and_a_full_round_asks_for_every_thread(anew: Linq) -> None:
+    """A chat may change without saying so; it is found within ten minutes."""
+    chat = send(anew, anew.order("hi")).chat
+    _, cursor = DRIVER.poll(anew.account, cursor="", threads=[Thread(LINE, HUMAN, chat)])
+    anew.process.ask("date_chat", chat=chat, updated_at="2026-01-01T12:00:00Z")
+    anew.process.ask("text", human=HUMAN, text="unsaid")
+    anew.process.ask("date_chat", chat=chat, updated_at="2026-01-01T12:00:00Z")
+    asked = len(anew.process.calls("/v3/"))
+    assert DRIVER.poll(anew.account, cursor=cursor, threads=[Thread(LINE, HUMAN, chat)])[0] == []
+    assert len(anew.process.calls("/v3/")) == asked + 1
+    seen, _, swept = cursor.partition(" ")
+    long_ago = datetime.fromisoformat(swept) - timedelta(minutes=11)
+    found, _ = DRIVER.poll(anew.account, cursor=f"{seen} {long_ago.isoformat()}", threads=[Thread(LINE, HUMAN, chat)])
+    reports = [report for body in found for report in DRIVER.parse(anew.account, body=body)]
+    assert "unsaid" in [report.text for report in reports if isinstance(report, TextArrived)]
+
+
 @pytest.mark.parametrize(
     ("faults", "told"), [({}, ["sent", "delivered"]), ({"silent": True}, ["sent"]), ({"fails": 4001}, ["failed"])]
 )

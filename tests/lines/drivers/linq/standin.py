@@ -121,6 +121,8 @@ class Linq(Hosted):
                 return self.chats.pop(asked["chat"]) and None
             case "make_group":
                 return self.chats[asked["chat"]].update(is_group=True)
+            case "date_chat":
+                return self.chats[asked["chat"]].update(updated_at=asked["updated_at"])
             case "pause":
                 return self.subscriptions[asked["subscription"]].update(is_active=False)
             case "seen":
