@@ -123,6 +123,11 @@ def name_of(identity: Identity) -> str:
     return handle if identity.display_name.casefold() == identity.handle else f"{identity.display_name} ({handle})"
 
 
+def greeting_link(line: Line) -> str:
+    """Opens a thread with the line on a phone, a greeting filled in: who writes first costs the line nothing."""
+    return f"sms:{line.address}?&body=Hello"
+
+
 def release(actor: Actor, connection: Connection, *, by: str = "admin") -> Connection:
     """End a connection: what the human writes stops reaching the agent, the pair's line stays reserved.
 
@@ -230,7 +235,8 @@ def _connect(human: str, handle: str, *, replacing: bool = False) -> tuple[str, 
     about = f"\n{identity.description}" if identity.description else ""
     return "connected", (
         f"You are connected to {name_of(identity)}.{about}\n"
-        f"Text it at {pretty(line.address)}: everything you write there goes to @{identity.handle}."
+        f"Text it at {pretty(line.address)}: everything you write there goes to @{identity.handle}.\n"
+        f"Tap to begin: {greeting_link(line)}"
     )
 
 

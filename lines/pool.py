@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from accounts.models import Identity
 from lines.models import ANY_HUMAN, RESERVED_FOR, Line, Route
+from lines.pacing import limits_of
 
 # New humans come no nearer to a line's limits than this; the rest is for those it knows.
 FILLED = 0.8
@@ -189,8 +190,10 @@ _LAST_RESORT = (Line.Seen.HEALTHY, Line.Seen.DEGRADED)
 
 def has_room(line: Line, filled: float) -> bool:
     """Whether one more human may come to a line that was read `with_load`."""
-    talking, carried = int(line.talking), int(line.carried)  # type: ignore[attr-defined]
-    return talking < filled * line.capacity and carried < line.most_connections
+    talking, carried, opened = line.talking, line.carried, line.opened_day  # type: ignore[attr-defined]
+    strangers = limits_of(line).new_per_day
+    has_allowance = strangers is None or opened < filled * strangers
+    return bool(talking < filled * line.capacity and carried < line.most_connections and has_allowance)
 
 
 def _ordered(lines: models.QuerySet[Line], identity: Identity, human: str) -> models.QuerySet[Line]:

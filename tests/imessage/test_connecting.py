@@ -12,6 +12,7 @@ from imessage import connecting
 from imessage.errors import ConnectionReleased, NoRouter
 from imessage.models import Connection, Conversation, RouterMessage
 from lines.models import Line, Route
+from lines.routers import rotate_router
 from tests import make
 from tests.providers.scripted import ScriptedDriver, drain_router_now, text_in
 
@@ -235,3 +236,69 @@ def test_the_advertised_router_is_the_healthy_one(router: Line) -> None:
     Line.objects.update(wanted="retired")
     with pytest.raises(NoRouter):
         connecting.router_line()
+
+
+def test_a_former_router_understands_everything_and_names_the_new_number(
+    identity: Identity, line: Line, router: Line
+) -> None:
+    standby = make.make_router("+15555550110", account=router.account)
+    rotate_router(make.operator(), to=standby, though_unproved=True)
+    answer = say(router, "connect @helper")
+    assert "connected to @helper" in answer
+    assert answer.endswith("My number has changed: from now on please text +1 555-555-0110.")
+    assert "My number has changed" not in say(standby, "help")
+    Line.objects.filter(pk=router.pk).update(replaced_at=timezone.now() - timedelta(days=31))
+    assert "My number has changed" not in say(router, "help")
+
+
+def test_a_connect_waits_for_a_line_that_is_only_unwell(identity: Identity, line: Line, router: Line) -> None:
+    Line.objects.filter(pk=line.pk).update(seen="down")
+    assert say(router, "connect @helper").startswith("One moment")
+    heard = RouterMessage.objects.get(direction="inbound")
+    connecting.try_again(heard.id)
+    assert not Connection.objects.exists()
+    Line.objects.filter(pk=line.pk).update(seen="healthy")
+    connecting.try_again(heard.id)
+    connecting.try_again(heard.id)
+    assert Connection.objects.get().line == line
+    told = RouterMessage.objects.filter(direction="outbound").order_by("created_at")
+    assert [message.text.split(":")[0].split(" to ")[0] for message in told] == ["One moment", "You are connected"]
+
+
+def test_a_connect_that_waited_in_vain_is_apologised_for_once(identity: Identity, line: Line, router: Line) -> None:
+    Line.objects.filter(pk=line.pk).update(seen="down")
+    say(router, "connect @helper")
+    heard = RouterMessage.objects.get(direction="inbound")
+    RouterMessage.objects.update(created_at=timezone.now() - timedelta(minutes=11))
+    connecting.try_again(heard.id)
+    connecting.try_again(heard.id)
+    assert RouterMessage.objects.filter(direction="outbound").latest("created_at").text.startswith("I am sorry")
+    assert outcome() == "no_free_line"
+    assert RouterMessage.objects.filter(direction="outbound").count() == 2
+
+
+@pytest.mark.parametrize("newer", ["disconnect @helper", "connect @helper", "disconnect"])
+def test_a_newer_word_takes_the_place_of_a_connect_that_waits(
+    newer: str, identity: Identity, line: Line, router: Line
+) -> None:
+    Line.objects.filter(pk=line.pk).update(seen="down")
+    say(router, "connect @helper")
+    say(router, newer)
+    first = RouterMessage.objects.filter(direction="inbound").earliest("created_at")
+    assert first.outcome == "superseded"
+
+
+def test_only_the_human_s_own_word_gives_up_a_reservation(
+    identity: Identity, charlies_identity: Identity, line: Line, router: Line
+) -> None:
+    say(router, "connect @helper")
+    say(router, "disconnect @helper")
+    assert "replace @stranger" in say(router, "connect @stranger")
+    assert "You are connected" in say(router, "replace @stranger")
+    assert Connection.objects.get(status="active").identity == charlies_identity
+    assert Route.objects.get().identity == charlies_identity
+    assert "No line is free" in say(router, "replace @helper")
+
+
+def test_the_answer_holds_a_link_that_opens_the_new_thread(identity: Identity, line: Line, router: Line) -> None:
+    assert f"sms:{line.address}?&body=Hello" in say(router, "connect @helper")

@@ -2,6 +2,7 @@
 
 import random
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.db import IntegrityError, transaction
@@ -9,7 +10,7 @@ from django.utils import timezone
 
 from accounts.models import Identity
 from lines.models import Line, Route
-from lines.pool import give_line, live_route, release_line
+from lines.pool import give_line, is_worth_waiting, live_route, release_line
 from tests import make
 
 pytestmark = pytest.mark.django_db
@@ -76,3 +77,72 @@ def test_a_held_route_is_not_live(identity: Identity, line: Line) -> None:
     assert live_route(line, make.HUMAN)
     release_line(identity, make.HUMAN)
     assert live_route(line, make.HUMAN) is None
+
+
+def given(human: str = make.HUMAN, identity: Identity | None = None) -> Line | None:
+    with transaction.atomic():
+        return give_line(identity or make.make_identity(), human)
+
+
+def talking(line: Line, count: int) -> None:
+    for n in range(count):
+        make.make_connection(human=f"+1555557{n:04}", line=line)
+    Route.objects.filter(line=line).update(last_traffic_at=timezone.now())
+
+
+@pytest.mark.parametrize(
+    ("fields", "humans", "room"),
+    [
+        ({"capacity": 5}, 3, True),
+        ({"capacity": 5}, 4, False),
+        ({"most_connections": 4}, 3, True),
+        ({"most_connections": 4}, 4, False),
+        ({"service": "sms"}, 0, False),
+    ],
+)
+def test_a_line_is_given_below_four_fifths_of_its_capacity(
+    fields: dict[str, Any], humans: int, room: bool, db: None
+) -> None:
+    line = make.make_line(**fields)
+    talking(line, humans)
+    assert given() == (line if room else None)
+    assert is_worth_waiting(make.HUMAN) == ("service" not in fields and not room)
+
+
+def test_as_a_last_resort_a_degraded_or_a_fuller_line_is_given(settings: Any) -> None:
+    settings.POOL_LAST_RESORT = True
+    degraded = make.make_line(seen="degraded")
+    assert given() == degraded
+    Line.objects.filter(pk=degraded.pk).update(seen="down")
+    full = make.make_line(capacity=5)
+    talking(full, 4)
+    assert given(make.OTHER_HUMAN) == full
+    assert given("+15555550126") is None
+
+
+def test_the_human_s_own_country_comes_first_then_the_load() -> None:
+    abroad = make.make_line(region="US")
+    home, fuller = make.make_line(region="GB"), make.make_line(region="GB")
+    talking(fuller, 1)
+    assert given("+442079460000") == home
+    assert given("+12025550123") == abroad
+
+
+def test_one_organization_s_humans_are_spread_over_what_fails_together() -> None:
+    identity = make.make_identity()
+    first, neighbour = make.make_line(domain="mac one"), make.make_line(domain="mac one")
+    other = make.make_line(domain="mac two")
+    assert [given(human, identity) for human in HUMANS] == [first, other, neighbour]
+
+
+def test_the_line_that_was_not_given_for_longest_is_next() -> None:
+    lines = [make.make_line(domain=str(n)) for n in range(3)]
+    assert [given(human) for human in HUMANS] == lines
+
+
+def test_a_line_that_wrote_to_many_strangers_today_gets_no_new_human() -> None:
+    line = make.make_line(limits={"new_per_day": 5})
+    talking(line, 4)
+    assert given() == line
+    Route.objects.filter(line=line, human__startswith="+1555557").update(opened_at=timezone.now())
+    assert given(make.OTHER_HUMAN) is None
