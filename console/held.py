@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from django import forms
-from django.db.models import BooleanField, Case, Count, Q, QuerySet, Value, When
+from django.db.models import Count, Q, QuerySet, Value
 from django.db.models.functions import TruncDate
 from django.utils import timezone
 
@@ -25,7 +25,7 @@ from core.actor import Actor
 from core.phones import digits_of, e164
 from imessage.models import Conversation, Message, Release, TapbackChange
 from imessage.releasing import release
-from imessage.reviewing import blocked_today, has_to_review, mark_all_reviewed, mark_reviewed, senders_let_through_today
+from imessage.reviewing import blocked_today, has_to_review, judged_today, mark_all_reviewed, mark_reviewed
 
 # How far back a sender's line of days goes.
 DAYS = 30
@@ -65,13 +65,6 @@ def _numbered(text: str) -> Q:
     return Q(is_readable=True, human__contains=digits) if digits else Q(pk=None)
 
 
-def _today(answer: str) -> Q:
-    """In a CASE the senders are judged once and looked up; PostgreSQL would else judge the sender of every message."""
-    let_through = When(conversation__in=senders_let_through_today().values("pk"), then=Value(True))
-    judged = Q(Case(let_through, default=Value(False), output_field=BooleanField()))
-    return Q(is_blocked=True) & (judged if answer == "through" else ~judged)
-
-
 BLOCKED = FilterSpec(
     name="blocked",
     title="Blocked",
@@ -92,7 +85,7 @@ BLOCKED = FilterSpec(
             key="today",
             label="Today's rules",
             among=(("through", "Would let it through"), ("blocked", "Would block it")),
-            condition=_today,
+            condition_for=lambda actor, answer: judged_today(actor, blocked=answer == "blocked"),
         ),
         Choice(
             key="why",

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import models, transaction
-from django.db.models import Case, Exists, OuterRef, Q, When
+from django.db.models import Case, Exists, OuterRef, Q, Value, When
 from django.utils import timezone
 
 from accounts.models import Identity
@@ -16,6 +16,9 @@ from events.record import record, record_all
 from imessage.errors import NotBlocked
 from imessage.models import Conversation, Message
 from imessage.sending import lock_conversation
+
+# So many senders are named in a question.
+FEW = 200
 
 
 def mark_reviewed(actor: Actor, message: Message) -> bool:
@@ -97,12 +100,20 @@ def blocked_today() -> Case:
     )
 
 
-def senders_let_through_today() -> models.QuerySet[Conversation]:
-    """Conversations with blocked messages whose human today's rules would let through.
+def judged_today(actor: Actor, *, blocked: bool) -> Q:
+    """Messages, of those the actor may see, that are blocked and whose human today's rules would block, or let through.
 
-    Messages are looked for by it: a rule is asked once per conversation, not once per message.
+    Few such senders are looked up first and named. Otherwise messages are read, the newest first, and each is looked
+    up among the senders: whoever wants a page soon has it. Each way alone would read everything in the other's case.
     """
-    return Conversation.objects.filter(blocked_total__gt=0).exclude(blocked_today())
+    senders = Conversation.objects.visible_to(actor).filter(blocked_total__gt=0)
+    senders = senders.filter(blocked_today()) if blocked else senders.exclude(blocked_today())
+    few = list(senders.values_list("pk", flat=True)[: FEW + 1])
+    if len(few) <= FEW:
+        return Q(is_blocked=True, conversation__in=few)
+    # In a CASE they are judged once and kept; PostgreSQL would else judge the sender of every message.
+    among = When(is_blocked=True, conversation__in=senders.values("pk"), then=Value(True))
+    return Q(Case(among, default=Value(False), output_field=models.BooleanField()))
 
 
 def has_to_review() -> Exists:

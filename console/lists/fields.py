@@ -7,7 +7,7 @@ from functools import reduce
 from typing import Any, ClassVar
 from uuid import UUID
 
-from django.db.models import Q, QuerySet
+from django.db.models import Q
 
 from core.actor import Actor
 from core.errors import DomainError
@@ -35,15 +35,14 @@ class Field:
     """Something rows differ in, `key` in the address.
 
     Either `column` names where it stands (a lookup such as `identity__handle`) or `condition` makes the question
-    for one value. `prepare` adds what a condition needs to the rows, such as an annotation; it is called only
-    when the field is used.
+    for one value, `condition_for` for one value and whoever asks.
     """
 
     key: str
     label: str
     column: str = ""
     condition: Condition | None = None
-    prepare: Callable[[QuerySet[Any]], QuerySet[Any]] | None = None
+    condition_for: Callable[[Actor, Any], Q] | None = None
     hint: str = ""
     control: ClassVar[str] = "text"
 
@@ -65,8 +64,10 @@ class Field:
         """What this actor may choose from; empty where anything may be typed."""
         return ()
 
-    def matching(self, values: Sequence[Any]) -> Q:
-        """Rows with any of the values."""
+    def matching(self, actor: Actor, values: Sequence[Any]) -> Q:
+        """Rows with any of the values; the actor's rights are not its business."""
+        if self.condition_for:
+            return reduce(operator.or_, [self.condition_for(actor, value) for value in values])
         if self.condition:
             return reduce(operator.or_, map(self.condition, values))
         return Q(**{f"{self.column}__in": values})
@@ -129,9 +130,9 @@ class Flag(Field):
     def options(self, actor: Actor) -> Sequence[Option]:
         return [Option("yes", self.yes), Option("no", self.no)]
 
-    def matching(self, values: Sequence[Any]) -> Q:
+    def matching(self, actor: Actor, values: Sequence[Any]) -> Q:
         if self.holds is None:
-            return super().matching(values)
+            return super().matching(actor, values)
         held = self.holds() if callable(self.holds) else self.holds
         return reduce(operator.or_, [held if value else ~held for value in values])
 

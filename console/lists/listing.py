@@ -179,12 +179,10 @@ class Listing:
         for declared in self.spec.fields:
             wanted = [term.value for term in self._state.terms if term.field is declared and not term.is_excluded]
             unwanted = [term.value for term in self._state.terms if term.field is declared and term.is_excluded]
-            if declared.prepare and (wanted or unwanted):
-                rows = declared.prepare(rows)
             if wanted:
-                rows = rows.filter(declared.matching(wanted))
+                rows = rows.filter(declared.matching(self.actor, wanted))
             if unwanted:
-                rows = rows.exclude(declared.matching(unwanted))
+                rows = rows.exclude(declared.matching(self.actor, unwanted))
         if self._state.sought and self.spec.search:
             rows = rows.filter(reduce(or_, map(self.spec.search, self._state.sought)))
         if self.spec.time:

@@ -9,13 +9,14 @@ from contactrules.rules import verdict
 from core.actor import Role
 from core.errors import Forbidden
 from events.models import Event
+from imessage import reviewing
 from imessage.errors import NotBlocked
 from imessage.models import Conversation, Message
 from imessage.reviewing import (
     blocked_today,
+    judged_today,
     mark_reviewed,
     mark_sender_reviewed,
-    senders_let_through_today,
     unmark_reviewed,
     unmark_sender_reviewed,
 )
@@ -82,7 +83,11 @@ RULES = [None, *product(["allow", "block"], ["active", "paused"], ["inbound", "o
 
 @pytest.mark.parametrize(("mode", "rule"), list(product(["blacklist", "whitelist"], RULES)))
 def test_todays_verdict_is_that_of_the_rules(
-    conversation: Conversation, identity: Identity, mode: str, rule: tuple[str, str, str] | None
+    conversation: Conversation,
+    identity: Identity,
+    mode: str,
+    rule: tuple[str, str, str] | None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     identity.imessage_filter_mode = mode
     identity.save()
@@ -92,4 +97,8 @@ def test_todays_verdict_is_that_of_the_rules(
     held = make.make_message(conversation, is_blocked=True)
     allowed = verdict(identity, make.HUMAN).allowed
     assert Message.objects.annotate(today=blocked_today()).get().today is not allowed
-    assert list(senders_let_through_today()) == ([held.conversation] if allowed else [])
+    for few in (1000, 0):
+        monkeypatch.setattr(reviewing, "FEW", few)
+        for blocked in (True, False):
+            found = Message.objects.filter(judged_today(make.operator(), blocked=blocked))
+            assert list(found) == ([held] if blocked is not allowed else [])
