@@ -147,7 +147,7 @@ def create_rule(
             direction=direction,
             created_by=actor.frozen(),
         )
-        _revise(actor, identity, "rule_created", rule_id=rule.id, after=_frozen(rule), reason=reason)
+        _revise(actor, identity, "rule_created", {"rule_id": rule.id, "after": _frozen(rule)}, reason=reason)
     return rule
 
 
@@ -199,7 +199,7 @@ def delete_rule(actor: Actor, rule: ContactRule, *, reason: str = "", seen: int 
         found = ContactRule.objects.filter(pk=rule.pk).first()
         if found:
             ContactRule.objects.filter(pk=rule.pk).delete()
-            _revise(actor, identity, "rule_deleted", rule_id=rule.id, before=_frozen(found), reason=reason)
+            _revise(actor, identity, "rule_deleted", {"rule_id": rule.id, "before": _frozen(found)}, reason=reason)
 
 
 def set_status_of_all(
@@ -220,7 +220,7 @@ def set_status_of_all(
             facts["after"] = _frozen(rule)
         ContactRule.objects.filter(pk__in=[rule.pk for rule in found]).update(status=status, updated_at=timezone.now())
         if each:
-            _revise_all(actor, identity, "rule_updated", each, reason=reason)
+            _revise(actor, identity, "rule_updated", *each, reason=reason)
     return {rule.pk for rule in found}
 
 
@@ -233,7 +233,7 @@ def delete_rules(actor: Actor, identity: Identity, rules: Sequence[ContactRule],
         ContactRule.objects.filter(pk__in=[rule.pk for rule in found]).delete()
         each = [{"rule_id": rule.id, "before": _frozen(rule)} for rule in found]
         if each:
-            _revise_all(actor, identity, "rule_deleted", each, reason=reason)
+            _revise(actor, identity, "rule_deleted", *each, reason=reason)
 
 
 def restore_rule(actor: Actor, identity: Identity, *, rule_id: UUID, frozen: dict[str, str], reason: str = "") -> None:
@@ -255,7 +255,7 @@ def restore_rule(actor: Actor, identity: Identity, *, rule_id: UUID, frozen: dic
             created_by=actor.frozen(),
             **(frozen | {"direction": direction}),
         )
-        _revise(actor, identity, "rule_created", rule_id=rule.id, after=_frozen(rule), reason=reason)
+        _revise(actor, identity, "rule_created", {"rule_id": rule.id, "after": _frozen(rule)}, reason=reason)
 
 
 def set_filter_mode(
@@ -286,7 +286,7 @@ def set_filter_mode(
         if _modes(identity) != before:
             identity.updated_at = timezone.now()
             identity.save(update_fields=["imessage_filter_mode", "imessage_outbound_filter_mode", "updated_at"])
-            _revise(actor, identity, "mode_changed", before=before, after=_modes(identity), reason=reason)
+            _revise(actor, identity, "mode_changed", {"before": before, "after": _modes(identity)}, reason=reason)
     return identity
 
 
@@ -363,7 +363,7 @@ def _change(actor: Actor, rule: ContactRule, changes: dict[str, str], *, reason:
         rule.updated_at = timezone.now()
         rule.save(update_fields=[*changes, "updated_at"])
         facts = {"rule_id": rule.id, "before": before, "after": _frozen(rule)}
-        _revise(actor, rule.identity, "rule_updated", reason=reason, **facts)
+        _revise(actor, rule.identity, "rule_updated", facts, reason=reason)
 
 
 def _split_off(actor: Actor, rule: ContactRule, *, reason: str) -> None:
@@ -378,7 +378,7 @@ def _split_off(actor: Actor, rule: ContactRule, *, reason: str) -> None:
         direction=side.OUTBOUND if rule.direction == side.INBOUND else side.INBOUND,
         created_by=actor.frozen(),
     )
-    _revise(actor, rule.identity, "rule_created", rule_id=other.id, after=_frozen(other), reason=reason)
+    _revise(actor, rule.identity, "rule_created", {"rule_id": other.id, "after": _frozen(other)}, reason=reason)
 
 
 def _modes(identity: Identity) -> dict[str, str]:
@@ -389,13 +389,8 @@ def _modes(identity: Identity) -> dict[str, str]:
     return modes
 
 
-def _revise(actor: Actor, identity: Identity, change: str, *, reason: str, **facts: Any) -> None:
-    """Number the change; what was decided before it has left when this returns (reliability.md, F7)."""
-    _revise_all(actor, identity, change, [facts], reason=reason)
-
-
-def _revise_all(actor: Actor, identity: Identity, change: str, each: Sequence[dict[str, Any]], *, reason: str) -> None:
-    """Number many changes of one kind, in their order."""
+def _revise(actor: Actor, identity: Identity, change: str, *each: dict[str, Any], reason: str) -> None:
+    """Number each change; what was decided before them has left when this returns (reliability.md, F7)."""
     gate.shut(identity.id)
     first = identity.reach_revision + 1
     identity.reach_revision += len(each)

@@ -144,7 +144,7 @@ _WRITTEN = re.compile(r"'([a-z_]+\.[a-z_]+)'")
 
 
 def events_recorded() -> set[str]:
-    """The types given to `record(...)` and `tell(...)`; an open end is closed by what its function is called with."""
+    """The types given to `record(...)`, `tell(...)` and the like; an open end is closed by what a function is given."""
     sources = [path.read_text() for path in SOURCES]
     written = [_WRITTEN.findall(source) for source in sources if "INTO events_event" in source]
     return {type_ for source in sources for type_ in _types_in(ast.parse(source))}.union(*written)
