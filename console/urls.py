@@ -4,6 +4,7 @@ from django.urls import path, re_path
 from django.views.generic import RedirectView
 
 from console.views import (
+    again,
     blocked,
     deliveries,
     exports,
@@ -47,6 +48,7 @@ urlpatterns = [
     path("console/threads/<uuid:pk>/about/", threads.show_about, name="about"),
     path("console/threads/<uuid:pk>/as-agent/", threads.show_as_agent, name="as_agent"),
     path("console/threads/<uuid:pk>/raw/", raw.show_raw, name="raw"),
+    path("console/messages/<uuid:pk>/again/", again.send_once_more, name="send_again"),
     path("console/threads/<uuid:pk>/star/", threads.set_star, name="star_thread"),
     path("console/threads/<uuid:pk>/block/", rules.block_number, name="block"),
     path("console/threads/<uuid:pk>/allow/", rules.allow_number, name="allow"),

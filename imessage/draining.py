@@ -401,7 +401,7 @@ class ConversationQueue:
     def _was_held_too_long(self, message: Message) -> bool:
         """An answer that late is as good as none; a text that may be out already waits for its line all the same."""
         patience = pacing.limits_of(message.line).hold_seconds
-        if not patience or timezone.now() - message.created_at < timedelta(seconds=patience):
+        if not patience or timezone.now() - message.updated_at < timedelta(seconds=patience):
             return False
         return not Dispatch.objects.open().filter(order_id=message.id).exists()
 
@@ -450,7 +450,7 @@ class ConversationQueue:
             line=message.line,
             human=message.human,
             text=text,
-            since=message.created_at,
+            since=message.updated_at,
             media=media,
             effect="" if service == "sms" else message.send_style,
             identity_id=message.identity_id,

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from console.thread import words
 from contactrules.models import ContactRule
+from imessage.again import may_send_again
 from imessage.models import Message, Part, Tapback
 
 
@@ -75,6 +76,7 @@ class Bubble:
     failure: str
     style: str
     verdict: str
+    may_go_again: bool = False
     is_hidden: bool = False
     kind: str = "bubble"
 
@@ -123,6 +125,7 @@ def bubble(message: Message, rules: dict[UUID, ContactRule], *, hides_held: bool
         failure=words.failure(message),
         style=words.STYLES.get(message.send_style, message.send_style),
         verdict=words.verdict_in_words(message, rules) if was_held else "",
+        may_go_again=may_send_again(message) and not hides_held,
         is_hidden=is_hidden,
     )
 

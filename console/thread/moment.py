@@ -24,6 +24,7 @@ _HAPPENED = {
     "message.changed": "The provider told more of a message",
     "message.held": "Held by the pace of its line",
     "message.downgraded": "The message had to go as SMS",
+    "message.sent_again": "The message is to be sent again",
     "message.unknown": "The provider's answer was lost",
     "message.delivery_failed": "The message failed",
     "message.peer_read": "The human read",

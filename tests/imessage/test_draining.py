@@ -37,6 +37,8 @@ from tests.providers.scripted import (
 
 pytestmark = pytest.mark.django_db
 
+LONG_AGO = timezone.now() - timedelta(hours=2)
+
 
 def send(conversation: Conversation, text: str = "answer", **fields: Any) -> Message:
     return send_message(make.agent_of(conversation.identity), conversation=conversation, text=text, **fields)
@@ -335,7 +337,7 @@ def test_a_line_that_stays_down_fails_what_waited_for_it(written: Conversation, 
     health.see(message.line, seen="down", reasons=["offline"])
     drain_now(written)
     assert now_of(message).status == "queued"
-    Message.objects.filter(pk=message.pk).update(created_at=timezone.now() - timedelta(minutes=31))
+    Message.objects.filter(pk=message.pk).update(created_at=LONG_AGO, updated_at=LONG_AGO)
     sweep(0)
     run_jobs()
     assert (now_of(message).status, message.error_reason, driver.sent) == ("error", "line_unavailable", [])
@@ -346,7 +348,7 @@ def test_a_text_that_may_be_out_is_never_failed_by_its_line(written: Conversatio
     message = send(written)
     drain_now(written)
     health.see(message.line, seen="down", reasons=["offline"])
-    Message.objects.filter(pk=message.pk).update(created_at=timezone.now() - timedelta(hours=2))
+    Message.objects.filter(pk=message.pk).update(created_at=LONG_AGO, updated_at=LONG_AGO)
     let_time_pass()
     drain_now(written)
     assert now_of(message).status == "queued"
