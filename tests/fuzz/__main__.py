@@ -19,10 +19,11 @@ ENVIRONMENT = {"CORDBOARD_INTERNAL_HOSTS": "hooks.example.com", "CORDBOARD_DEDIC
 
 # A line that cannot be had is a 503 by contract, which schemathesis takes for a failing server: there are enough.
 _STOCK = """
-INSERT INTO lines_line (id, account_id, address, kind, wanted, seen, seen_reasons, seen_since, created_at)
-SELECT gen_random_uuid(), (SELECT id FROM lines_provideraccount LIMIT 1), '+1555556' || lpad(number::text, 4, '0'),
-       'dedicated', 'in_service', 'healthy', '[]', now(), now()
-  FROM generate_series(0, 4999) AS number
+INSERT INTO lines_line
+SELECT (jsonb_populate_record(line, jsonb_build_object('id', gen_random_uuid(), 'kind', 'dedicated',
+        'address', '+1555556' || lpad(number::text, 4, '0')))).*
+  FROM lines_line AS line, generate_series(0, 4999) AS number
+ WHERE line.id = (SELECT id FROM lines_line WHERE kind = 'pool' LIMIT 1)
 """
 
 

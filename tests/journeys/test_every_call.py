@@ -261,9 +261,9 @@ def test_a_newer_client_claims_a_dedicated_line(call: Caller, installation: Inst
     assert (empty.type, empty.facts["retry_after_seconds"]) == ("DedicatedIMessageNumberInventoryPendingError", 3600)
     with psycopg.connect(installation.database_url, autocommit=True) as connection:
         connection.execute(
-            "INSERT INTO lines_line (id, account_id, address, kind, wanted, seen, seen_reasons, seen_since, created_at)"
-            " SELECT gen_random_uuid(), account_id, '+15555550999', 'dedicated', 'in_service', 'healthy', '[]',"
-            " now(), now() FROM lines_line LIMIT 1"
+            "INSERT INTO lines_line SELECT (jsonb_populate_record(line, jsonb_build_object("
+            " 'id', gen_random_uuid(), 'address', '+15555550999', 'kind', 'dedicated'))).*"
+            " FROM lines_line AS line WHERE kind = 'pool' LIMIT 1"
         )
     line = call("imessages.claim_number", idempotency_key="claim")
     assert call("imessages.claim_number", idempotency_key="claim") == line
