@@ -158,7 +158,7 @@ def _open(actor: Actor, line: Line, *, cause: str, now: datetime) -> Incident:
 
 
 def _go_on(incident: Incident, line: Line) -> None:
-    causes = list(dict.fromkeys([*incident.causes, *_codes(line)]))
+    causes = list(dict.fromkeys([*incident.causes, *_ills(line)]))
     worst = max(incident.worst, line.seen, key=lambda seen: _ORDER.index(seen) if seen in _ORDER else 0)
     if (causes, worst) != (incident.causes, incident.worst):
         incident.causes, incident.worst = causes, worst
@@ -173,9 +173,13 @@ def _close(actor: Actor, incident: Incident, *, now: datetime) -> Incident:
 
 
 def _codes(line: Line) -> list[str]:
-    """Why it is ill. That it recovers is no cause, unless there is no other to name."""
-    codes = [code for code in line.seen_reasons if code != "recovering"]
-    return codes or [line.seen]
+    """Why it is ill, or else how."""
+    return _ills(line) or [line.seen]
+
+
+def _ills(line: Line) -> list[str]:
+    """That it recovers is no cause."""
+    return [code for code in line.seen_reasons if code != "recovering"]
 
 
 def _tell(actor: Actor, incident: Incident, type: str) -> None:

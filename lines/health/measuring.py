@@ -177,54 +177,75 @@ def _of_reading(reading: LineReading | None, refused: int | None, now: datetime)
 
 # --- From rows to counts
 
+# First by human, then by line: the rows of a day are read once, and hashed down before anything is sorted.
 _CALLS = """
-WITH calls AS MATERIALIZED (
-    SELECT d.line_id, d.human, d.claimed_at, d.settled_at, d.delivered_at,
-        d.outcome = 'accepted' AND d.failed_at IS NULL AS good,
-        d.counts_against_line AS bad,
-        d.outcome = 'accepted' AND d.service = 'imessage' AND NOT coalesce(d.was_downgraded, false)
-            AND d.failed_at IS NULL AND d.settled_at < %(unconfirmed)s AS expected,
-        coalesce(d.was_downgraded, false) AS downgraded,
-        d.first_contact, d.lookups = 0 AND d.outcome IN ('accepted', 'refused') AS answered,
-        d.claimed_at > coalesce(h.counted_from, '-infinity') AS counted
-    FROM lines_dispatch d LEFT JOIN lines_linehealth h ON h.line_id = d.line_id
-    WHERE d.id >= %(floor)s AND d.claimed_at > %(day)s AND d.claimed_at <= %(now)s
-), lately AS (
-    SELECT line_id, max(claimed_at) FILTER (WHERE good) AS good_at FROM calls GROUP BY line_id
-), people AS (
+WITH people AS MATERIALIZED (
     SELECT line_id, human,
+        count(*) FILTER (WHERE good) AS accepted,
+        count(*) FILTER (WHERE counted AND (good OR bad)) AS counted,
+        count(*) FILTER (WHERE good AND downgraded) AS downgraded,
+        count(*) FILTER (WHERE first_contact) AS first_contacts,
+        count(*) FILTER (WHERE first_contact AND claimed_at > %(hour)s) AS first_contacts_hour,
+        array_agg(claimed_at) FILTER (WHERE counted AND bad) AS bad_at,
+        max(claimed_at) FILTER (WHERE good) AS good_at,
         max(claimed_at) FILTER (WHERE delivered_at IS NOT NULL) AS reached_at,
         max(claimed_at) FILTER (WHERE expected AND counted) AS expected_at,
         max(claimed_at) FILTER (WHERE expected AND counted AND delivered_at IS NULL) AS missing_at
-    FROM calls GROUP BY line_id, human
+    FROM (
+        SELECT d.line_id, d.human, d.claimed_at, d.delivered_at, d.first_contact, d.counts_against_line AS bad,
+            d.outcome = 'accepted' AND d.failed_at IS NULL AS good,
+            d.was_downgraded IS TRUE AS downgraded,
+            d.outcome = 'accepted' AND d.service = 'imessage' AND d.was_downgraded IS NOT TRUE
+                AND d.failed_at IS NULL AND d.settled_at < %(unconfirmed)s AS expected,
+            d.claimed_at > coalesce(h.counted_from, '-infinity') AS counted
+        FROM lines_dispatch d LEFT JOIN lines_linehealth h ON h.line_id = d.line_id
+        WHERE d.id >= %(floor)s AND d.claimed_at > %(day)s AND d.claimed_at <= %(now)s
+    ) AS calls GROUP BY line_id, human
+), sums AS (
+    SELECT line_id, sum(accepted)::int AS accepted, sum(counted)::int AS counted, sum(downgraded)::int AS downgraded,
+        sum(first_contacts)::int AS first_contacts, sum(first_contacts_hour)::int AS first_contacts_hour,
+        coalesce(sum(cardinality(bad_at)), 0)::int AS errors, max(good_at) AS good_at
+    FROM people GROUP BY line_id
+), failures AS (
+    SELECT p.line_id, count(*) AS errors_in_a_row
+    FROM people p JOIN sums s ON s.line_id = p.line_id, unnest(p.bad_at) AS bad (at)
+    WHERE bad.at > coalesce(s.good_at, '-infinity') GROUP BY p.line_id
 ), arrivals AS (
-    SELECT p.line_id,
-        count(*) FILTER (WHERE p.reached_at IS NOT NULL OR r.reached_at IS NOT NULL) AS reachable,
-        count(*) FILTER (
-            WHERE p.missing_at > coalesce(p.reached_at, '-infinity')
-                AND (p.reached_at IS NOT NULL OR r.reached_at IS NOT NULL)
-        ) AS unconfirmed
+    SELECT p.line_id, count(*) AS reachable,
+        count(*) FILTER (WHERE p.missing_at > coalesce(p.reached_at, '-infinity')) AS unconfirmed
     FROM people p LEFT JOIN lines_route r ON r.line_id = p.line_id AND r.human = p.human
-    WHERE p.expected_at IS NOT NULL GROUP BY p.line_id
+    WHERE p.expected_at IS NOT NULL AND (p.reached_at IS NOT NULL OR r.reached_at IS NOT NULL) GROUP BY p.line_id
+), talking AS (
+    SELECT line_id, count(*) AS humans FROM (
+        SELECT line_id, human FROM people
+        UNION
+        SELECT line_id, human FROM lines_callback
+        WHERE id >= %(first)s AND received_at > %(day)s AND received_at <= %(now)s
+            AND kind = 'text' AND line_id IS NOT NULL
+        GROUP BY line_id, human
+    ) AS pairs GROUP BY line_id
 )
-SELECT c.line_id,
-    count(*) FILTER (WHERE good) AS accepted,
-    count(*) FILTER (WHERE counted AND (good OR bad)) AS counted,
-    count(*) FILTER (WHERE counted AND bad) AS errors,
-    count(*) FILTER (WHERE counted AND bad AND claimed_at > coalesce(l.good_at, '-infinity')) AS errors_in_a_row,
-    count(*) FILTER (WHERE good AND downgraded) AS downgraded,
-    coalesce(a.reachable, 0) AS reachable,
-    coalesce(a.unconfirmed, 0) AS unconfirmed,
+SELECT t.line_id, t.humans,
+    coalesce(s.accepted, 0) AS accepted, coalesce(s.counted, 0) AS counted, coalesce(s.errors, 0) AS errors,
+    coalesce(s.downgraded, 0) AS downgraded, coalesce(s.first_contacts, 0) AS first_contacts,
+    coalesce(s.first_contacts_hour, 0) AS first_contacts_hour, coalesce(f.errors_in_a_row, 0) AS errors_in_a_row,
+    coalesce(a.reachable, 0) AS reachable, coalesce(a.unconfirmed, 0) AS unconfirmed
+FROM talking t LEFT JOIN sums s ON s.line_id = t.line_id LEFT JOIN failures f ON f.line_id = t.line_id
+    LEFT JOIN arrivals a ON a.line_id = t.line_id
+"""
+
+_TIMES = """
+SELECT line_id,
     count(*) FILTER (WHERE delivered_at > %(quarter)s) AS deliveries,
     extract(epoch FROM percentile_cont(0.95) WITHIN GROUP (ORDER BY delivered_at - settled_at)
         FILTER (WHERE delivered_at > %(quarter)s))::float AS delivery_p95,
     count(*) FILTER (WHERE answered AND claimed_at > %(quarter)s) AS hand_overs,
     extract(epoch FROM percentile_cont(0.95) WITHIN GROUP (ORDER BY settled_at - claimed_at)
-        FILTER (WHERE answered AND claimed_at > %(quarter)s))::float AS hand_over_p95,
-    count(*) FILTER (WHERE first_contact) AS first_contacts,
-    count(*) FILTER (WHERE first_contact AND claimed_at > %(hour)s) AS first_contacts_hour
-FROM calls c JOIN lately l ON l.line_id = c.line_id LEFT JOIN arrivals a ON a.line_id = c.line_id
-GROUP BY c.line_id, a.reachable, a.unconfirmed
+        FILTER (WHERE answered AND claimed_at > %(quarter)s))::float AS hand_over_p95
+FROM (
+    SELECT *, lookups = 0 AND outcome IN ('accepted', 'refused') AS answered FROM lines_dispatch
+    WHERE id >= %(lately)s AND claimed_at <= %(now)s AND (claimed_at > %(quarter)s OR delivered_at > %(quarter)s)
+) AS calls GROUP BY line_id
 """
 
 _TEXTS = """
@@ -238,16 +259,6 @@ SELECT line_id,
 FROM lines_callback
 WHERE id >= %(first)s AND received_at > %(day)s AND received_at <= %(now)s AND kind = 'text' AND line_id IS NOT NULL
 GROUP BY line_id
-"""
-
-_TALKING = """
-SELECT line_id, count(DISTINCT human) FROM (
-    SELECT line_id, human FROM lines_dispatch WHERE id >= %(floor)s AND claimed_at > %(day)s AND claimed_at <= %(now)s
-    UNION
-    SELECT line_id, human FROM lines_callback
-    WHERE id >= %(first)s AND received_at > %(day)s AND received_at <= %(now)s
-        AND kind = 'text' AND line_id IS NOT NULL
-) AS talking GROUP BY line_id
 """
 
 _DELIVERED_SINCE = """
@@ -267,14 +278,13 @@ def _flows(now: datetime) -> defaultdict[UUID, Flow]:
         "quarter": now - timedelta(minutes=15),
         "unconfirmed": now - UNCONFIRMED_AFTER,
         "floor": key_floor(day),
+        "lately": key_floor(now - _HOURS_AFRESH),
         "first": first_callback_since(day),
     }
-    for row in itertools.chain(_rows(_CALLS, spans), _rows(_TEXTS, spans)):
+    for row in itertools.chain.from_iterable(_rows(query, spans) for query in (_CALLS, _TIMES, _TEXTS)):
         flow = flows[row.pop("line_id")]
         for name, value in row.items():
             setattr(flow, name, value)
-    for row in _rows(_TALKING, spans):
-        flows[row["line_id"]].humans = row["count"]
     # Only of those that are silent it is asked, and then by the index that paces them.
     heard = {
         line_id: flow.inbound_at or day
