@@ -154,9 +154,7 @@ class TwilioDriver(Driver):
             with _calling(account, deadline=account.deadlines.probe) as client:
                 found = client.incoming_phone_numbers.list(phone_number=line, limit=1)
         except ProviderCallFailed as failed:
-            code = failed.error.code if failed.error else "no_answer"
-            answered = failed.error is not None and code != "unreachable"
-            return LineReading("down", [code], reachable=answered, authenticated=False if answered else None)
+            return _unread(failed.error)
         if not found:
             return LineReading("down", ["line_not_in_account"], reachable=True, authenticated=True)
         number = found[0]
@@ -328,6 +326,14 @@ def _basic(account: Account, request: httpx.Request) -> dict[str, str]:
     _, user, password = _credentials(account)
     (given,) = [next(httpx.BasicAuth(user, password).auth_flow(request))]
     return {"Authorization": given.headers["Authorization"]}
+
+
+def _unread(error: ProviderError | None) -> LineReading:
+    """A probe that told nothing of the line: a failing server is as good as none, refused credentials are certain."""
+    if error and error.scope is Scope.ACCOUNT and error.code != "unreachable":
+        return LineReading("down", ["unauthorized"], reachable=True, authenticated=False)
+    is_certain = error is not None and error.error_class is ErrorClass.PERMANENT
+    return LineReading("down", [error.code if error else "no_answer"], reachable=is_certain)
 
 
 def _accepted(sent: Any, *, asked: str, notes: Sequence[str] = ()) -> SendReceipt:

@@ -24,6 +24,7 @@ from lines.providers.base import (
     ProviderCallFailed,
     ProviderError,
     Report,
+    Scope,
     SendOrder,
     SendReceipt,
     ServiceAnswer,
@@ -203,9 +204,7 @@ class LinqDriver(Driver):
         try:
             numbers, clock_offset = _numbers(account, deadline=account.deadlines.probe)
         except ProviderCallFailed as failed:
-            code = failed.error.code if failed.error else "no_answer"
-            answered = failed.error is not None and failed.error.code != "unreachable"
-            return LineReading("down", [code], reachable=answered, authenticated=False if answered else None)
+            return _unread(failed.error)
         addresses = [str(number.get("phone_number")) for number in numbers]
         mine = next((number for number in numbers if number.get("phone_number") == line), None)
         if mine is None:
@@ -304,6 +303,14 @@ def _numbers(account: Account, *, deadline: float) -> tuple[list[dict[str, Any]]
     with calling(account, deadline=deadline) as client:
         answer = client.phone_numbers.with_raw_response.list()
     return mappings(object_of(answer).get("phone_numbers")), _clock_offset(answer.headers.get("date"))
+
+
+def _unread(error: ProviderError | None) -> LineReading:
+    """A probe that told nothing of the line: a failing server is as good as none, refused credentials are certain."""
+    if error and error.scope is Scope.ACCOUNT and error.code != "unreachable":
+        return LineReading("down", ["unauthorized"], reachable=True, authenticated=False)
+    is_certain = error is not None and error.error_class is ErrorClass.PERMANENT
+    return LineReading("down", [error.code if error else "no_answer"], reachable=is_certain)
 
 
 def _content(order: SendOrder, *, first: bool) -> tuple[MessageContentParam, list[str]]:

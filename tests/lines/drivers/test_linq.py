@@ -571,6 +571,23 @@ def test_a_probe_says_what_linq_thinks_of_the_line(
     assert abs(reading.clock_offset) < 5
 
 
+@pytest.mark.parametrize(
+    ("answer", "reading"),
+    [
+        ({"status": 401, "body": {}}, (True, False)),
+        ({"status": 429, "body": {}}, (False, None)),
+        ({"status": 502, "body": "Bad gateway"}, (False, None)),
+        ({"status": 404, "body": {}}, (True, None)),
+    ],
+)
+def test_a_probe_blames_the_credentials_only_when_they_were_refused(
+    anew: Linq, answer: dict[str, Any], reading: tuple[bool, bool | None]
+) -> None:
+    anew.process.set_faults(answers=[{"path": "/phone_numbers", **answer}])
+    seen = DRIVER.probe(anew.account, line=LINE)
+    assert (seen.state, seen.reachable, seen.authenticated) == ("down", *reading)
+
+
 def test_a_number_that_is_not_ours_is_down(stand_in: Linq) -> None:
     reading = DRIVER.probe(stand_in.account, line="+15555550199")
     assert (reading.state, list(reading.reasons)) == ("down", ["line_not_in_account"])

@@ -475,6 +475,23 @@ def test_a_number_that_takes_no_texts_is_down(anew: Twilio, change: dict[str, An
     assert (reading.state, list(reading.reasons), reading.authenticated) == ("down", reasons, True)
 
 
+@pytest.mark.parametrize(
+    ("answer", "reading"),
+    [
+        ({"status": 401, "body": {}}, (True, False)),
+        ({"status": 429, "body": {}}, (False, None)),
+        ({"status": 502, "body": "Bad gateway"}, (False, None)),
+        ({"status": 404, "body": {}}, (True, None)),
+    ],
+)
+def test_a_probe_blames_the_credentials_only_when_they_were_refused(
+    anew: Twilio, answer: dict[str, Any], reading: tuple[bool, bool | None]
+) -> None:
+    anew.process.set_faults(answers=[{"path": "/IncomingPhoneNumbers", **answer}])
+    seen = DRIVER.probe(anew.account, line=LINE)
+    assert (seen.state, seen.reachable, seen.authenticated) == ("down", *reading)
+
+
 def test_a_number_that_is_gone_is_down(anew: Twilio) -> None:
     anew.process.ask("drop_line", line=LINE)
     assert list(DRIVER.probe(anew.account, line=LINE).reasons) == ["line_not_in_account"]
