@@ -8,13 +8,13 @@ from django.db import transaction
 from django.test import Client
 from django.utils import timezone
 
-from accounts.models import Identity
+from accounts.models import Identity, User
 from console.thread.window import MOST, NEWEST
 from contactrules.rules import create_rule, set_filter_mode, update_rule
 from core.actor import Actor
 from events.models import Event
 from events.record import record
-from imessage.models import Conversation, DeliveryStep, Message
+from imessage.models import Connection, ConnectionMove, Conversation, DeliveryStep, Message
 from tests import make
 from webhooks.models import Attempt, Delivery, Subscription
 
@@ -129,6 +129,30 @@ def test_connects_and_disconnects_stand_where_they_happened(as_alice: Client, co
     page = read(as_alice, conversation, "log/").decode()
     places = [page.index(text) for text in (">Connected<", ">one<", ">The human disconnected<", ">two<")]
     assert places == sorted(places)
+
+
+def test_a_move_stands_where_it_happened_and_names_the_line_to_operators_only(
+    as_alice: Client, operator: User, conversation: Conversation
+) -> None:
+    start = timezone.now() - timedelta(hours=2)
+    connection, other = conversation.connection, make.make_line("+15555550107")
+    ConnectionMove.objects.create(
+        organization_id=connection.organization_id,
+        connection=connection,
+        from_line=connection.line,
+        to_line=other,
+        move_id=connection.id,
+        at=start + timedelta(minutes=30),
+    )
+    Connection.objects.filter(pk=connection.pk).update(created_at=start, line=other)
+    make.make_message(conversation, "one", created_at=start + timedelta(minutes=10))
+    make.make_message(conversation, "two", created_at=start + timedelta(minutes=50))
+    page = read(as_alice, conversation, "log/").decode()
+    places = [page.index(text) for text in (">Connected<", ">one<", ">Moved to another line<", ">two<")]
+    assert places == sorted(places)
+    as_operator = Client()
+    as_operator.force_login(operator)
+    assert "Moved to another line, +1 555-555-0107" in read(as_operator, conversation, "log/").decode()
 
 
 def test_the_tail_holds_only_what_is_new(as_alice: Client, conversation: Conversation) -> None:
