@@ -25,6 +25,9 @@ RAMP = ((_DAY, 0.25, False), (2 * _DAY, 0.5, True))
 
 _DEGRADED_SHARE = 0.5
 
+# How soon an allowance is looked at again whose end the provider did not say.
+_ASK_AGAIN = timedelta(minutes=5)
+
 # How soon a full hand is looked at again, in seconds: nothing tells when one of the calls ends.
 _LOOK_AGAIN = 1.0
 
@@ -59,7 +62,9 @@ def checked(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def limits_of(line: Line) -> Limits:
     """The pace of this line: its own settings over its account's, over the driver's, over the defaults."""
-    return Limits().with_(driver_of(line.account).limits, line.account.limits, line.limits)
+    driver = driver_of(line.account)
+    less = driver.limits_without_helper if line.lost_capabilities else {}
+    return Limits().with_(driver.limits, less, line.account.limits, line.limits)
 
 
 def hold(
@@ -74,8 +79,8 @@ def hold(
         return Hold("provider_pace", line.paced_until)
     limits, share = limits_of(line), pace_of(line, now=now)
     windows = list(_windows(limits, share))
-    if first_contact and not _takes_new(line, now=now):
-        return Hold("ramp", (line.ramp_since or now) + _DAY)
+    if first_contact and (closed := _closed_to_new(line, now=now)):
+        return closed
     if limits.unanswered is not None and unanswered() >= limits.unanswered:
         return Hold("awaiting_reply", None)
     new_windows = list(_new_windows(limits)) if first_contact else []
@@ -119,6 +124,16 @@ def no_strangers_before(line: Line) -> datetime | None:
     """The end of the time after a flag in which the line takes no new contacts; None when there was none."""
     closed = [length for length, _, takes_new in RAMP if not takes_new]
     return line.ramp_since + max(closed) if line.ramp_since and closed else None
+
+
+def _closed_to_new(line: Line, *, now: datetime) -> Hold | None:
+    """Whether new humans must wait for the ramp, or for the allowance that the provider itself counts."""
+    if not _takes_new(line, now=now):
+        return Hold("ramp", (line.ramp_since or now) + _DAY)
+    if line.allowance != Line.Allowance.AT_CAP:
+        return None
+    until = line.allowance_until or now + _ASK_AGAIN
+    return Hold("new_contacts", until) if until > now else None
 
 
 def _windows(limits: Limits, share: float) -> Iterator[Window]:

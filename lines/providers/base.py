@@ -509,6 +509,8 @@ class Driver(abc.ABC):
     read_back_waits: tuple[float, ...] = ()
     # Settings of `Limits` where this provider differs from the defaults.
     limits: Mapping[str, Any] = {}
+    # The same while a probe has found capabilities lost.
+    limits_without_helper: Mapping[str, Any] = {}
 
     @abc.abstractmethod
     def send(self, account: Account, order: SendOrder) -> SendReceipt:

@@ -289,3 +289,18 @@ def test_disabling_refuses_what_comes_after(written: Conversation, identity: Ide
     results = at_once([lambda: send(written)] * 5 + [lambda: SHUTTERS["disabled"](identity, written.connection)])
     assert all(isinstance(failure, NotEnabled) for failure in failures(results))
     forget_jobs()
+
+
+def test_two_queues_never_take_the_same_place_of_a_line(line: Line, driver: ScriptedDriver) -> None:
+    line.account.limits = {"line_per_second": 0.01, "line_burst": 2}
+    line.account.save(update_fields=["limits"])
+    talks = [
+        make.make_conversation(connection=make.make_connection(human=f"+1555555{number:04}", line=line))
+        for number in range(4)
+    ]
+    for talk in talks:
+        make.make_message(talk)
+        send(talk)
+    assert failures(at_once([lambda talk=talk: drain(ConversationQueue(talk.id)) for talk in talks])) == []
+    assert len(driver.sent) == 2
+    assert Conversation.objects.filter(next_attempt_at__isnull=False).count() == 2

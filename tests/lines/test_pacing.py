@@ -151,3 +151,18 @@ def test_an_impossible_setting_is_refused(values: dict[str, Any]) -> None:
 
 def test_every_limit_can_be_switched_off() -> None:
     assert pacing.checked(UNLIMITED) == UNLIMITED
+
+
+def test_a_line_that_has_lost_its_helper_is_slower(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ScriptedDriver, "limits_without_helper", {"line_in_flight": 1})
+    assert pacing.limits_of(line).line_in_flight is None
+    line.lost_capabilities = ["tapback"]
+    assert pacing.limits_of(line).line_in_flight == 1
+
+
+@pytest.mark.parametrize(("ends", "wait"), [(60, 60), (None, 300), (-1, None)])
+def test_the_provider_s_own_allowance_wins(line: Line, ends: float | None, wait: float | None) -> None:
+    line.allowance, line.allowance_until = Line.Allowance.AT_CAP, None if ends is None else after(ends)
+    hold = pacing.hold(line, make.HUMAN, now=NOW, first_contact=True)
+    assert hold == (pacing.Hold("new_contacts", after(wait)) if wait else None)
+    assert pacing.hold(line, make.HUMAN, now=NOW) is None

@@ -80,6 +80,7 @@ class BlueBubblesDriver(Driver):
     secret_in_path = True
     read_back_waits = (5, 30, 120, 600)
     limits = {"line_in_flight": 4}
+    limits_without_helper = {"line_in_flight": 1}  # AppleScript: equal texts at once can swap
 
     def send(self, account: Account, order: SendOrder) -> SendReceipt:
         if order.service == "sms":
