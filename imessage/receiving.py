@@ -3,7 +3,9 @@
 import contextlib
 import logging
 from datetime import timedelta
+from hashlib import sha256
 
+from django.core.cache import cache
 from django.core.exceptions import ValidationError
 from django.db import DataError, InterfaceError, OperationalError, transaction
 from django.db.models import Q
@@ -60,6 +62,9 @@ WAITS_FOR = timedelta(minutes=10)
 # A text this much older than its arrival is late: an agent must not answer it as if it were new.
 LATE_AFTER = timedelta(minutes=5)
 
+# How long news of one text may come, in seconds: a Mac tells of a week's.
+_TOLD_AGAIN_WITHIN = 8 * 24 * 3600
+
 # One hint to a human who writes to a line without a route, per day.
 _HINT_EVERY = timedelta(days=1)
 _HINT = "This number has no conversation with you just now. To talk with an agent, text 'help' to {router}."
@@ -67,6 +72,14 @@ _HINT = "This number has no conversation with you just now. To talk with an agen
 
 class NotHereYet(Exception):
     """A report about something that has not been stored yet."""
+
+
+class SentOutside(Exception):
+    """A text from a line of ours that nobody sent through here: somebody wrote at the provider itself."""
+
+    def __init__(self, line: Line, human: str, handle: str) -> None:
+        self.line, self.human, self.handle = line, human, handle
+        super().__init__(handle)
 
 
 class Unrouted(Exception):
@@ -124,8 +137,10 @@ def _apply(callback: Callback) -> tuple[Callback.State, str]:
     try:
         with transaction.atomic():
             for report in told:
-                if not _apply_report(callback, report):
-                    break
+                _apply_report(callback, report)
+    except SentOutside as sent:
+        _note_outside(sent)
+        return Callback.State.APPLIED, "Nobody sent this text through here."
     except NotHereYet as missing:
         overdue = timezone.now() - callback.received_at > WAITS_FOR
         return (Callback.State.UNMATCHED if overdue else Callback.State.WAITING), cleaned(str(missing))
@@ -141,13 +156,20 @@ def _apply(callback: Callback) -> tuple[Callback.State, str]:
     return Callback.State.APPLIED, ""
 
 
-def _apply_report(callback: Callback, report: Report) -> bool:
-    """Whether the callback's further reports mean anything: those on a text that is none of ours do not."""
+def _note_outside(sent: SentOutside) -> None:
+    """Once per text: it is told of again when it arrives and when it is read."""
+    handle = sha256(sent.handle.encode()).hexdigest()
+    if cache.add(f"sent_outside:{sent.line.id}:{handle}", True, timeout=_TOLD_AGAIN_WITHIN):
+        data = {"line_id": str(sent.line.id), "human": sent.human}
+        record(_PROVIDER, "text.sent_outside", subject_id=sent.line.id, data=data)
+
+
+def _apply_report(callback: Callback, report: Report) -> None:
     if isinstance(report, Unrecognised):
-        return True
+        return
     if isinstance(report, Restarted):
         _look_again(str(callback.account_id))
-        return True
+        return
     line = _line(callback, report)
     if line is None:
         raise Unrouted(f"No line of this account has the address {report.line[:50]!r}.")
@@ -156,7 +178,7 @@ def _apply_report(callback: Callback, report: Report) -> bool:
         note_chat(line, report.human, report.chat)
     match report:
         case OwnTextSeen():
-            return _receive_own_text(line, report)
+            _receive_own_text(line, report)
         case TextArrived():
             _receive_text(line, report, callback)
         case TapbackArrived():
@@ -175,7 +197,6 @@ def _apply_report(callback: Callback, report: Report) -> bool:
             health.hear_verdict(line, seen=report.seen, reason=report.reason)
         case AliasLost():
             _lose_alias(line, report)
-    return True
 
 
 def _look_again(account_id: str) -> None:
@@ -277,22 +298,19 @@ def _is_known(line: Line, report: TextArrived) -> bool:
     return Message.objects.filter(**said).exists() or RouterMessage.objects.filter(human=report.human, **said).exists()
 
 
-def _receive_own_text(line: Line, report: OwnTextSeen) -> bool:
-    """A text from our line, shown back to us: it proves that a lost send left. False when nobody of ours sent it."""
+def _receive_own_text(line: Line, report: OwnTextSeen) -> None:
+    """A text from our line, shown back to us: it proves that a lost send left; else it is a stranger's."""
     calls = Dispatch.objects.filter(line=line)
     if calls.filter(handle=cleaned(report.handle)).exists():
-        return True
+        return
     dispatch = _call_of_order(line, report.order_key) or _lost_call(line, report)
     if dispatch is None:
         if calls.open().filter(human=report.human).exists():
             raise NotHereYet("A call to this human is under way.")
-        data = {"line_id": str(line.id), "human": report.human}
-        record(_PROVIDER, "text.sent_outside", subject_id=line.id, data=data)
-        return False
+        raise SentOutside(line, report.human, report.handle)
     if dispatch.outcome == Dispatch.Outcome.UNKNOWN:  # one in flight has its own answer coming, which says more
         told = StatusChanged(line=report.line, human=report.human, at=report.at, handle=report.handle, state="sent")
         _apply_status(dispatch, told)
-    return True
 
 
 def _lost_call(line: Line, report: OwnTextSeen) -> Dispatch | None:

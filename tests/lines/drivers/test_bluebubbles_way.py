@@ -193,7 +193,9 @@ def test_a_group_s_text_reaches_no_agent_and_teaches_no_chat(way: Way) -> None:
 
 
 def test_what_somebody_writes_on_the_mac_is_seen_and_never_heard(way: Way) -> None:
-    row = way.hand.hear(make.HUMAN, "typed by hand", isFromMe=True, isDelivered=True)
+    row = way.hand.hear(make.HUMAN, "typed by hand", isFromMe=True)
+    way.hand.change(row["guid"], isDelivered=True, dateDelivered=row["dateCreated"])
+    way.hand.change(row["guid"], event="new-message", dateRead=row["dateCreated"])
     way.bring()
     way.poll()
     assert way.heard() == ["hello"]
