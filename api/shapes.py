@@ -8,6 +8,7 @@ from contactrules.models import ContactRule
 from core.secrets import unseal
 from imessage.models import Connection
 from imessage.shapes import iso
+from lines.health.states import public_word, shown
 from lines.models import Line
 from webhooks.models import Attempt, Subscription
 from webhooks.signing import KeyStatus
@@ -81,7 +82,7 @@ def line_shape(line: Line) -> dict[str, Any]:
     return {
         "id": str(line.id),
         "address": line.address,
-        "in_service": line.wanted == Line.Wanted.IN_SERVICE,
+        "in_service": public_word(shown(wanted=line.wanted, seen=line.seen, allowance=line.allowance)) == "active",
         "identity_id": str(identity.id) if identity else None,
         "handle": identity.handle if identity else None,
     }

@@ -19,13 +19,15 @@ logger = logging.getLogger(__name__)
 @app.periodic(cron="* * * * *")
 @app.task(name="lines.measure", queueing_lock="lines.measure")
 def measure(timestamp: int) -> None:
-    """Measure every line from what flowed, then have each account's lines looked at."""
+    """Measure every line from what flowed, have each account's lines looked at, then see to incidents and alerts."""
     measuring.measure()
+    _probe_accounts(Line.objects.exclude(wanted=Line.Wanted.RETIRED), of="all")
     incidents.note_touched()
     operating.end_caps()
     alerts.review()
-    alerts.send_due()
-    _probe_accounts(Line.objects.exclude(wanted=Line.Wanted.RETIRED), of="all")
+    # The ones that failed before, too; in a job of its own, for mail servers are slow.
+    with transaction.atomic():
+        wake("lines.tell_alerts", once="lines.tell_alerts")
 
 
 @app.periodic(cron="* * * * * */5")

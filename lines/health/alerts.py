@@ -128,7 +128,8 @@ def _troubles(lines: list[Line], now: datetime) -> Iterator[Trouble]:
         if line.wanted in {Line.Wanted.IN_SERVICE, Line.Wanted.DRAINING}:
             yield from _of_line(line, now)
     yield from _of_routers([line for line in lines if line.kind == Line.Kind.ROUTER])
-    yield from _of_pool([line for line in lines if line.kind == Line.Kind.POOL], now)
+    carrying = [line for line in lines if line.kind == Line.Kind.POOL and line.service == Line.Service.IMESSAGE]
+    yield from _of_pool(carrying, now)
     yield from _of_accounts(lines, now)
 
 

@@ -16,8 +16,19 @@ from django.db import connection, models
 from django.db.models import Count, Q, Sum
 from django.utils import timezone
 
-from lines.health.signals import Signal, delivery_time, inbound_silence, judged, share
-from lines.models import AccountHealth, Callback, Line, LineHealth, LineHour, LineReading, ProviderAccount, Route
+from core.actor import Actor
+from lines.health.signals import STALE_AFTER, Signal, delivery_time, inbound_silence, judged, share
+from lines.models import (
+    AccountHealth,
+    Callback,
+    Line,
+    LineEvent,
+    LineHealth,
+    LineHour,
+    LineReading,
+    ProviderAccount,
+    Route,
+)
 from lines.pacing import limits_of
 
 # An iMessage not delivered so long after it was sent is unconfirmed.
@@ -82,6 +93,7 @@ def measure(*, now: datetime | None = None) -> dict[UUID, list[Signal]]:
     flows, weeks = _flows(now), _weeks(now)
     readings, refused = _last_readings(lines), _refused_last_hour(now)
     connected = dict(Route.objects.live().values_list("line").annotate(Count("id")))
+    _note_gaps(lines, now)
     measured = {}
     for line in lines:
         flow, week = flows[line.id], weeks[line.id]
@@ -95,6 +107,28 @@ def measure(*, now: datetime | None = None) -> dict[UUID, list[Signal]]:
         ]
     _keep(measured, now)
     return measured
+
+
+def _note_gaps(lines: Iterable[Line], now: datetime) -> None:
+    """While nothing measured, nobody knew: that stands in the line's record, so that its band does not claim more."""
+    gaps = []
+    for line in lines:
+        health = getattr(line, "health", None)
+        last = health.measured_at if health else None
+        if last and now - last > STALE_AFTER and line.seen != Line.Seen.UNKNOWN:
+            span = {"line": line, "column": "seen", "actor": _NOBODY}
+            ends: list[tuple[datetime, str, str]] = [
+                (last + STALE_AFTER, line.seen, "unknown"),
+                (now, "unknown", line.seen),
+            ]
+            gaps += [
+                LineEvent(**span, at=at, before=before, after=after, reason="nobody looked")
+                for at, before, after in ends
+            ]
+    LineEvent.objects.bulk_create(gaps)
+
+
+_NOBODY = Actor.system("line health").frozen()
 
 
 # --- From counts to signals
@@ -138,7 +172,8 @@ def _of_week(flow: Flow, week: Week, connected: int, now: datetime) -> list[Sign
     talks = week.inbound and week.outbound / week.inbound
     return [
         share("replies", week.answered, week.written_first, at=now),
-        judged("out_per_in", talks or None, week.outbound, at=now, detail=f"{week.outbound:,} to {week.inbound:,}"),
+        # By what came in: that is the smaller of the two where it is bad.
+        judged("out_per_in", talks or None, week.inbound, at=now, detail=f"{week.outbound:,} to {week.inbound:,}"),
         share("opt_outs", week.opted_out, connected + week.opted_out, at=now),
     ]
 

@@ -9,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 
 from lines.health.measuring import first_callback_since, measure
 from lines.health.signals import Level, Signal
-from lines.models import Callback, Line, LineHealth, LineHour, LineReading, Route
+from lines.models import Callback, Line, LineEvent, LineHealth, LineHour, LineReading, Route
 from tests import make
 from tests.lines.health.traffic import NOW, ago, failed, heard, hour, human, sent
 
@@ -172,6 +172,16 @@ def test_whom_a_text_has_reached_can_be_reached(line: Line) -> None:
     sent(line, human(1), at=ago(minutes=30))
     measure(now=NOW)
     assert Route.objects.get(human=connection_.human).reached_at == NOW
+
+
+def test_a_time_in_which_nobody_looked_is_kept_as_such(line: Line) -> None:
+    for minutes in (60, 59, 20, 19):
+        measure(now=ago(minutes=minutes))
+    changes = LineEvent.objects.order_by("at").values_list("at", "before", "after", "reason")
+    assert list(changes) == [
+        (ago(minutes=56), "healthy", "unknown", "nobody looked"),
+        (ago(minutes=20), "unknown", "healthy", "nobody looked"),
+    ]
 
 
 def test_lines_are_measured_apart(line: Line) -> None:
