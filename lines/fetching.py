@@ -45,6 +45,9 @@ def _from_provider(request: MediaRequest, most_bytes: int) -> bytes:
             if response.has_redirect_location:
                 # A store of the provider's: any address may stand there, and the credentials stay here.
                 return fetch_anywhere(str(response.url.join(response.headers["location"])), most_bytes)
+            if response.status_code == 404:
+                # It spoke of the file, so it may be on its way: a Mac tells of a text before its files have come.
+                raise FetchFailed("The provider does not have the file yet.", again=True)
             _check_status(response.status_code)
             for chunk in response.iter_raw():
                 body += chunk

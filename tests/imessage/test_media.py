@@ -345,7 +345,7 @@ class TestReceiving:
         assert all("authorization" not in asked for asked in shelf.asked)
 
     @pytest.mark.parametrize(
-        ("status", "state"), [(404, "failed"), (302, "failed"), (503, "pending"), (429, "pending")]
+        ("status", "state"), [(410, "failed"), (404, "pending"), (302, "failed"), (503, "pending"), (429, "pending")]
     )
     def test_only_what_may_pass_is_tried_again(
         self, conversation: Conversation, shelf: Shelf, status: int, state: str

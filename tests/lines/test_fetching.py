@@ -37,6 +37,16 @@ def test_a_store_is_called_through_the_guard_and_without_credentials(settings: A
     assert [b"authorization" in request for request in asked] == [False]
 
 
+def test_a_file_that_has_not_come_to_the_provider_yet_is_asked_for_again() -> None:
+    def refuse(connection: socket.socket, receiver: receivers.Receiver) -> None:
+        connection.recv(65_536)
+        connection.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+
+    with receivers.raw(refuse) as provider, pytest.raises(FetchFailed) as failed:
+        fetch_media(account(provider.url), f"{provider.url}/v1/media/a", most_bytes=100)
+    assert failed.value.again
+
+
 def test_a_store_inside_is_not_reached() -> None:
     with redirecting("http://169.254.169.254/") as provider, connections() as seen:
         with pytest.raises(FetchFailed):

@@ -59,6 +59,7 @@ class BlueBubblesDriver(Driver):
     card = Capabilities(
         services=("imessage",),
         effects=frozenset(EFFECTS),
+        effect_on_first=False,
         reply=True,
         tapback=True,
         tapback_remove=True,
