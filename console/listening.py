@@ -160,7 +160,7 @@ class Listener:
             await _send(organization_group(str(signal.get("organization_id"))), told_of)
         elif signal.get("kind") == "topics":
             # What changes too often to be an event; told by its topics alone.
-            self._signalled[str(signal.get("organization_id"))].update(dict.fromkeys(signal.get("topics", [])))
+            self._signalled[str(signal.get("organization_id") or "")].update(dict.fromkeys(signal.get("topics", [])))
             if self._teller is None or self._teller.done():
                 self._teller = asyncio.create_task(self._tell_signals_soon())
 
@@ -173,9 +173,9 @@ class Listener:
             try:
                 await _send(OPERATORS, {"type": "feed.topics", "topics": gathered(everything)})
                 for organization_id, topics in signalled.items():
-                    await _send(
-                        organization_group(organization_id), {"type": "feed.topics", "topics": gathered(topics)}
-                    )
+                    if organization_id:
+                        told_of = {"type": "feed.topics", "topics": gathered(topics)}
+                        await _send(organization_group(organization_id), told_of)
             except Exception as lost:  # noqa: BLE001 - whatever a channel layer raises; pages ask anew on reconnecting
                 logger.warning("Could not tell the sockets of signals: %s", type(lost).__name__)
 

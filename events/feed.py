@@ -52,12 +52,13 @@ def publish_signal(signal: dict[str, Any]) -> None:
     _notify({"signal": signal})
 
 
-def publish_topics(organization_id: UUID, topics: list[str]) -> None:
+def publish_topics(organization_id: UUID | None, topics: list[str]) -> None:
     """Once the current transaction has committed, have every page that shows one of these topics fetch it anew.
 
-    For what changes too often to be an event; stored nowhere, so a page that was away fetches everything anyway.
+    Pages of the organization and of operators; without one, of operators alone. For what changes too often to be an
+    event; stored nowhere, so a page that was away fetches everything anyway.
     """
-    signal = {"kind": "topics", "organization_id": str(organization_id), "topics": topics}
+    signal = {"kind": "topics", "organization_id": str(organization_id or ""), "topics": topics}
     notices.after_commit(CHANNEL, json.dumps({"signal": signal}))
 
 

@@ -24,6 +24,7 @@ from lines.health.causes import cause_of
 from lines.health.showing import SPANS, LineRow, Number, Span
 from lines.health.signals import Level
 from lines.models import Alert, Incident, IncidentHuman, Line, Move, ProviderAccount
+from lines.pacing import limits_of
 from lines.providers import driver_of
 from lines.routers import shown_router
 
@@ -159,7 +160,7 @@ def _worst(rows: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
 
 def row_of(row: LineRow) -> dict[str, Any]:
     """A line as lists and its page show it."""
-    numbers = row.numbers
+    numbers, limits = row.numbers, limits_of(row.line)
     return {
         "row": row,
         "line": row.line,
@@ -169,6 +170,7 @@ def row_of(row: LineRow) -> dict[str, Any]:
         "needs": row.word in NEEDS_SOMEBODY,
         "trend_sign": {"worse": "down", "better": "up"}.get(row.trend.word, ""),
         "load": _figure(numbers.get("load")),
+        "is_unlimited": limits.new_per_hour is None and limits.new_per_day is None,
         "contacts": _figure(numbers.get("new_contacts")),
         "success": _figure(numbers.get("send_success")),
         "downgrades": _figure(numbers.get("downgrades")),

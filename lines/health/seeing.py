@@ -15,6 +15,7 @@ from django.utils import timezone
 from core.actor import Actor, Role
 from core.errors import Conflict, Invalid
 from core.wake import wake
+from events.feed import publish_topics
 from events.record import record
 from lines import pacing
 from lines.health import incidents
@@ -56,6 +57,8 @@ def take(line: Line, reading: base.LineReading, *, now: datetime | None = None) 
         causes = _causes_of(line, health, reading, now)
         _note_proof(line, reading, now)
         _set_allowance(line, health, reading, now)
+        # Too often for an event; open pages show how old the last proof is.
+        publish_topics(None, ["lines", f"line:{line.id}"])
         return _judge(line, health, [*causes, *_causes_of_signals(line, health, now)], now)
 
 

@@ -11,7 +11,7 @@
   // These change messages that their own number does not name: the whole log is drawn anew.
   const REDRAWS = new Set(["message.read", "message.peer_read"]);
   // Told by signals, which have no number to catch up from.
-  const UNNUMBERED = /deliver|endpoint|job|rehearsal|shadow/;
+  const UNNUMBERED = /deliver|endpoint|job|line|rehearsal|shadow/;
 
   const pill = document.querySelector("[data-live-state]");
   const elements = () => [...document.querySelectorAll("[data-live]")];

@@ -14,6 +14,11 @@ _DIALOGUES = [
     ("What did the florist say?", "Tulips tomorrow morning, before ten."),
 ]
 _RULES = ["contact_rules", "--organization", "demo", "--identity", "concierge"]
+# A line that nobody here talks over.
+_SPARE = """
+SELECT address FROM lines_line l WHERE kind = 'pool' ORDER BY
+    (SELECT count(*) FROM lines_route r WHERE r.line_id = l.id AND held_until IS NULL), created_at DESC LIMIT 1
+"""
 # What cannot be done from outside is done by the product's own operations.
 _DEEDS = """
 from datetime import timedelta
@@ -27,6 +32,9 @@ from contactrules.shadow import judge_running, start_shadow
 from core.actor import Actor
 from imessage.models import Message
 from imessage.reviewing import mark_reviewed
+from lines import operating
+from lines.health import incidents
+from lines.models import Incident, IncidentHuman, Line, LineEvent, LineHour
 actor = Actor.system("Demo operator")
 demo = Organization.objects.named("demo").get()
 concierge = Identity.objects.get(handle="concierge")
@@ -37,6 +45,28 @@ if {step!r} == "before":
     create_rule(actor, concierge, action="allow", match_target="+15555560001", reason="The owner's own phone.")
     week = timedelta(days=7)
     start_shadow(actor, concierge, draft=Draft.of_mode("whitelist"), lasting=week, reason="Before the flip")
+    ill = Line.objects.get(address={ill!r})
+    # A past, which a fresh installation does not have.
+    now, line_health = timezone.now(), Actor.system("line health").frozen()
+    Line.objects.update(created_at=now - timedelta(days=40))
+    past = [("healthy", "degraded", "helper_lost", 19), ("degraded", "healthy", "answers", 16),
+            ("healthy", "down", "unreachable", 9), ("down", "healthy", "answers", 8)]
+    for before, after, reason, hours in past:
+        at = now - timedelta(hours=hours)
+        LineEvent.objects.create(
+            line=ill, column="seen", before=before, after=after, reason=reason, actor=line_health, at=at
+        )
+    for line in Line.objects.all():
+        for hour in range(1, 24):
+            begins = now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=hour)
+            bad = 4 if line == ill and hour in (8, 9, 18) else 0
+            counts = {{"accepted": 30, "failed": bad, "delivered": 30, "inbound": 18, "downgraded": int(hour % 7 == 0)}}
+            LineHour.objects.get_or_create(line=line, hour=begins, defaults={{"outbound": 30 + bad, **counts}})
+    operating.probe_now(actor, ill)
+    incident = Incident.objects.get(line=ill)
+    for human, how in (("+15555560201", "held"), ("+15555560202", "failed")):
+        IncidentHuman.objects.create(incident=incident, human=human, how=how, first_at=now)
+    incidents.note(actor, ill, text="The SIM phone is being restarted at the office.", incident=incident)
 else:
     judge_running()
     month = timezone.now() - timedelta(days=30)
@@ -48,11 +78,13 @@ else:
 
 @contextlib.contextmanager
 def played(product: Installation, agent: Agent) -> Iterator[None]:
-    """Humans talk, one is blocked, one endpoint works and one fails, a shadow runs, a rehearsal is done."""
+    """Humans talk, one is blocked, one endpoint works and one fails, a shadow runs, a line is signed out."""
     with _receiver(200) as good, _receiver(500) as bad:
         for url in (good, bad):
             agent.subscribe(url)
-        _do(product, "before")
+        ((ill,),) = product.sql(_SPARE)
+        product.network("PUT", f"/control/lines/{ill}/faults", {"state": "signed_out"})
+        _do(product, "before", ill=ill)
         humans = [Human(product) for _ in _DIALOGUES]
         for human, (asked, answered) in zip(humans, _DIALOGUES, strict=True):
             human.text(asked)
@@ -71,10 +103,11 @@ def played(product: Installation, agent: Agent) -> Iterator[None]:
         waited(lambda: product.sql("SELECT count(*) FROM webhooks_attempt")[0][0] >= 4, what="attempts")
         _do(product, "after")
         yield
+        product.network("PUT", f"/control/lines/{ill}/faults", {"state": "online"})
 
 
-def _do(product: Installation, step: str) -> None:
-    product.manage("shell", "-v0", "-c", _DEEDS.format(step=step))
+def _do(product: Installation, step: str, *, ill: str = "") -> None:
+    product.manage("shell", "-v0", "-c", _DEEDS.format(step=step, ill=ill))
 
 
 @contextlib.contextmanager

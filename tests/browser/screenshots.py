@@ -41,6 +41,8 @@ PICTURES = [
     Picture("deliveries", "/console/deliveries/"),
     Picture("delivery", "/console/deliveries/", "#deliveries-list tbody[data-rows] a"),
     Picture("webhooks", "/console/webhooks/"),
+    Picture("lines", "/console/lines/"),
+    Picture("line", "/console/lines/", _ROW.format("lines")),
     Picture("phone", "/console/phone/", ".phones a"),
     Picture("search", "/console/search/?q=table"),
 ]

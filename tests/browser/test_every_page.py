@@ -17,8 +17,15 @@ from tests.browser.people import Agent, Operator
 from tests.browser.scene import played
 from tests.installation import Installation
 
-# Addresses that answer with a file, or with a part of a page.
+# Addresses that answer with a file, with a part of a page, or with a question like others that are looked at.
 NO_PAGES = {
+    "pause_line",
+    "resume_line",
+    "quarantine_line",
+    "retire_line",
+    "clear_line",
+    "line_secret",
+    "make_router",
     "rail",
     "log",
     "tail",
@@ -43,6 +50,11 @@ FULL = {
     "rehearsal",
     "new_rehearsal",
     "shadow",
+    "lines",
+    "line",
+    "incident",
+    "drain_line",
+    "move_line",
     "identity",
     "identity_connections",
     "identity_keys",
