@@ -1,4 +1,4 @@
-"""The palette: from a few letters to a page, an identity, a thread or an id, within the rights of who asks."""
+"""The palette: from a few letters to a page, an identity, a thread, a line or an id, within the rights of who asks."""
 
 import re
 from collections.abc import Iterator
@@ -14,9 +14,10 @@ from django.views.decorators.http import require_safe
 from accounts.models import Identity
 from console.entry import PageRequest, draw, page
 from console.masking import sees_numbers, shown_number
+from console.pool import LOOKS, lines_of, sought
 from console.rail import MAIN, MORE, shown
 from core.actor import Actor
-from core.phones import digits_of
+from core.phones import digits_of, pretty
 from imessage.models import Conversation
 
 # So many of each kind: a palette is for going somewhere, lists are for reading.
@@ -52,6 +53,7 @@ def _groups(actor: Actor, asked: str) -> Iterator[tuple[str, list[Found]]]:
     if asked:
         yield "Identities", list(_identities(actor, asked))
         yield "Threads", list(_threads(actor, asked))
+        yield "Lines", list(_lines(actor, asked))
         yield "Search", list(_searches(asked))
 
 
@@ -80,6 +82,12 @@ def _threads(actor: Actor, asked: str) -> Iterator[Found]:
     for thread in threads.order_by("-last_at", "-id")[:MOST]:
         url = reverse("console:thread", args=[thread.id])
         yield Found(shown_number(actor, thread.human), url, note=f"@{thread.identity.handle}")
+
+
+def _lines(actor: Actor, asked: str) -> Iterator[Found]:
+    for line in lines_of(actor).filter(sought(asked)).select_related("account").order_by("-rank", "address")[:MOST]:
+        url = reverse("console:line", args=[line.pk])
+        yield Found(pretty(line.address), url, note=f"{LOOKS[line.word].label}, {line.account.name}")
 
 
 def _searches(asked: str) -> Iterator[Found]:

@@ -86,6 +86,12 @@ def test_the_rail_counts_lines_at_risk(as_operator: Client, line: Line) -> None:
     assert "2 at risk" in text_of(as_operator, "/console/threads/")
 
 
+def test_the_palette_finds_a_line_by_a_part_of_its_number(as_operator: Client, as_alice: Client, line: Line) -> None:
+    address = f"/console/palette/?q={line.address[-4:]}"
+    assert of(line) in text_of(as_operator, address)
+    assert of(line) not in text_of(as_alice, address)
+
+
 # --- One line
 
 
