@@ -269,7 +269,9 @@ def _receive_text(line: Line, report: TextArrived, callback: Callback) -> None:
     )
     append(conversation, message, _parts(report, line=line, identity=identity))
     if Message.objects.filter(conversation=conversation, status=Message.Status.QUEUED).exists():
-        wake_queue(conversation.id)  # it may have waited for the human to write
+        # It may have waited for the human to write, by our count or the provider's.
+        Conversation.objects.filter(pk=conversation.pk).update(next_attempt_at=None)
+        wake_queue(conversation.id)
     note_decision(
         identity,
         report.human,

@@ -304,6 +304,20 @@ def test_unanswered_texts_wait_for_the_human(written: Conversation, driver: Scri
     assert driver.texts == ["one", "two", "three"]
 
 
+def test_a_provider_that_wants_the_human_to_write_first_gets_it(
+    written: Conversation, driver: ScriptedDriver
+) -> None:
+    error = ProviderError(ErrorClass.HELD, "reply_first", "Later.", until_inbound=True)
+    driver.answers = [SendReceipt(outcome=Outcome.REFUSED, error=error)]
+    message = send(written)
+    run_jobs()
+    assert (now_of(message).status, len(driver.sent)) == ("queued", 1)
+    assert "Until the human writes." in message.delivery_steps.get(state="held").detail
+    text_in(written.connection.line, "I am here")
+    run_jobs()
+    assert (now_of(message).status, len(driver.sent)) == ("sent", 2)
+
+
 def test_a_provider_that_asks_for_patience_holds_its_line(written: Conversation, driver: ScriptedDriver) -> None:
     error = ProviderError(ErrorClass.HELD, "cap", "Later.", 600, scope=Scope.LINE)
     driver.answers = [SendReceipt(outcome=Outcome.REFUSED, error=error)]
