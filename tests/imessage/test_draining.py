@@ -304,9 +304,7 @@ def test_unanswered_texts_wait_for_the_human(written: Conversation, driver: Scri
     assert driver.texts == ["one", "two", "three"]
 
 
-def test_a_provider_that_wants_the_human_to_write_first_gets_it(
-    written: Conversation, driver: ScriptedDriver
-) -> None:
+def test_a_provider_that_wants_the_human_to_write_first_gets_it(written: Conversation, driver: ScriptedDriver) -> None:
     error = ProviderError(ErrorClass.HELD, "reply_first", "Later.", until_inbound=True)
     driver.answers = [SendReceipt(outcome=Outcome.REFUSED, error=error)]
     message = send(written)
