@@ -88,7 +88,6 @@ def measure(*, now: datetime | None = None) -> dict[UUID, list[Signal]]:
     """
     now = now or timezone.now()
     _keep_hours(now)
-    _note_reached_and_answered(now)
     lines = list(Line.objects.exclude(wanted=Line.Wanted.RETIRED).select_related("account", "health"))
     flows, weeks = _flows(now), _weeks(now)
     readings, refused = _last_readings(lines), _refused_last_hour(now)
@@ -272,7 +271,7 @@ FROM talking t LEFT JOIN sums s ON s.line_id = t.line_id LEFT JOIN failures f ON
 _TIMES = """
 SELECT line_id,
     count(*) FILTER (WHERE delivered_at > %(quarter)s) AS deliveries,
-    extract(epoch FROM percentile_cont(0.95) WITHIN GROUP (ORDER BY delivered_at - settled_at)
+    extract(epoch FROM percentile_cont(0.95) WITHIN GROUP (ORDER BY greatest(delivered_at - settled_at, '0'))
         FILTER (WHERE delivered_at > %(quarter)s))::float AS delivery_p95,
     count(*) FILTER (WHERE answered AND claimed_at > %(quarter)s) AS hand_overs,
     extract(epoch FROM percentile_cont(0.95) WITHIN GROUP (ORDER BY settled_at - claimed_at)
@@ -289,7 +288,7 @@ SELECT line_id,
     max(received_at) AS inbound_at,
     count(*) FILTER (WHERE late AND received_at > %(hour)s) AS late_hour,
     count(*) FILTER (WHERE provider_at IS NOT NULL AND received_at > %(quarter)s) AS inbound_now,
-    extract(epoch FROM percentile_cont(0.95) WITHIN GROUP (ORDER BY received_at - provider_at)
+    extract(epoch FROM percentile_cont(0.95) WITHIN GROUP (ORDER BY greatest(received_at - provider_at, '0'))
         FILTER (WHERE received_at > %(quarter)s))::float AS inbound_delay_p95
 FROM lines_callback
 WHERE id >= %(first)s AND received_at > %(day)s AND received_at <= %(now)s AND kind = 'text' AND line_id IS NOT NULL
@@ -389,7 +388,7 @@ SELECT line_id, date_trunc('hour', claimed_at),
     count(*) FILTER (WHERE counts_against_line),
     count(*) FILTER (WHERE delivered_at IS NOT NULL),
     count(*) FILTER (WHERE was_downgraded),
-    extract(epoch FROM percentile_cont(0.5) WITHIN GROUP (ORDER BY delivered_at - settled_at)
+    extract(epoch FROM percentile_cont(0.5) WITHIN GROUP (ORDER BY greatest(delivered_at - settled_at, '0'))
         FILTER (WHERE delivered_at IS NOT NULL))::float,
     0, 0, 0
 FROM lines_dispatch WHERE id >= %(floor)s AND claimed_at >= %(from)s AND claimed_at <= %(now)s
@@ -440,21 +439,8 @@ def _keep_hours(now: datetime) -> None:
         "first": first_callback_since(begins),
     }
     with connection.cursor() as cursor:
-        cursor.execute(_HOURS_OUT, spans)
-        cursor.execute(_HOURS_IN, spans)
-
-
-def _note_reached_and_answered(now: datetime) -> None:
-    begins = now - _HOURS_AFRESH
-    spans: dict[str, Any] = {
-        "now": now,
-        "from": begins,
-        "floor": key_floor(begins),
-        "first": first_callback_since(begins),
-    }
-    with connection.cursor() as cursor:
-        cursor.execute(_REACHED, spans)
-        cursor.execute(_ANSWERED, spans)
+        for statement in (_HOURS_OUT, _HOURS_IN, _REACHED, _ANSWERED):
+            cursor.execute(statement, spans)
 
 
 def _keep(measured: Mapping[UUID, list[Signal]], now: datetime) -> None:
