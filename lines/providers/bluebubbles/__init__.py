@@ -8,7 +8,7 @@ import hmac
 import json
 import time
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -45,6 +45,9 @@ from lines.providers.base import (
 from lines.providers.bluebubbles import rows, wire
 from lines.providers.bluebubbles.place import Place
 from lines.providers.bluebubbles.sending import Sending
+
+# How long the server waits for AppleScript to send a file.
+_SLOWEST_FILE = timedelta(minutes=20)
 
 _MEANS_NOTHING = {
     "chat-read-status-changed", "group-name-change", "participant-added", "participant-removed", "participant-left",
@@ -115,6 +118,8 @@ class BlueBubblesDriver(Driver):
         if any(rows.error_of(row) is None for row in found):
             raise ProviderCallFailed(None)  # there is a row, and its number leaves it open
         if not found:
+            if order.media and datetime.now(UTC) - since < _SLOWEST_FILE and not _has_helper(account):
+                raise ProviderCallFailed(None)  # a file by AppleScript may still be on its way
             return None
         return SendReceipt(outcome=Outcome.REFUSED, handle=found[0]["guid"], error=rows.error_of(found[0]))
 
@@ -267,6 +272,10 @@ DRIVER = BlueBubblesDriver()
 
 def _refused(error_class: ErrorClass, code: str, text: str) -> SendReceipt:
     return SendReceipt(outcome=Outcome.REFUSED, error=ProviderError(error_class, code, text))
+
+
+def _has_helper(account: Account) -> bool:
+    return bool(wire.call(account, "GET", "server/info", account.deadlines.find_sent).get("helper_connected"))
 
 
 def _event(kind: str, row: dict[str, Any]) -> bytes:

@@ -165,7 +165,7 @@ def digest(told: Any) -> str:
 
 
 def is_for(row: dict[str, Any], order: SendOrder) -> bool:
-    alone = not _is_group(row) and not row.get("associatedMessageGuid") and human_of(row) == order.human
+    alone = not _is_group(row) and not row.get("associatedMessageGuid") and human_of(row) == canonical(order.human)
     return alone and text_of(row) == order.text.strip() and len(row.get("attachments") or []) == len(order.media)
 
 

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -377,6 +377,19 @@ def test_one_file_and_several_with_a_text_are_one_text_each(mac: BlueBubbles) ->
         assert (receipt.outcome, found and found.handle) == (Outcome.ACCEPTED, receipt.handle)
     sent = [[file["transferName"] for file in left["attachments"]] for left in mac.hand.left()]
     assert sent == [["1.png"], ["2.png", "3.png"]]
+
+
+@pytest.mark.parametrize(("helper", "minutes", "can_tell"), [(True, 1, True), (False, 1, False), (False, 30, True)])
+def test_a_file_by_applescript_is_given_its_twenty_minutes(
+    mac: BlueBubbles, helper: bool, minutes: int, can_tell: bool
+) -> None:
+    mac.hand.set(helper=helper)
+    order, since = mac.order("", media=["1.png"], read_media=read_media), now() - timedelta(minutes=minutes)
+    if can_tell:
+        assert DRIVER.find_sent(mac.account, order, since=since, known=set()) is None
+        return
+    with pytest.raises(ProviderCallFailed):
+        DRIVER.find_sent(mac.account, order, since=since, known=set())
 
 
 def test_a_file_is_fetched_with_the_password_and_named_without_it(mac: BlueBubbles) -> None:

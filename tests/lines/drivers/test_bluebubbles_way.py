@@ -1,5 +1,6 @@
 """From an agent's message to a phone behind a Mac and back, through the real queue and the real door."""
 
+import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -144,6 +145,32 @@ def test_a_text_is_read_back_until_it_is_final(way: Way) -> None:
     way.hand.change(dispatch.handle, event="", isDelivered=True)
     read_back(dispatch.id, turn=0)
     assert len(waiting_jobs("lines.read_back")) == 4
+
+
+@pytest.mark.soak
+def test_a_ledger_of_ninety_texts_over_a_mac_that_loses_and_muddles(way: Way) -> None:
+    """One answer in ten is lost after the text left, one in twenty before; callbacks come twice and in any order."""
+    chance, expected = random.Random(20261121), [f"text {number}" for number in range(90)]
+    for text in expected:
+        if text.endswith(("0", "4", "8")):  # nobody is written to five times without an answer
+            way.hand.set(deaf=False)
+            way.hand.hear(make.HUMAN, "go on")
+            way.bring()
+        way.hand.set(duplicated=chance.random() < 0.3, reordered=chance.random() < 0.3, deaf=chance.random() < 0.1)
+        lost = chance.choices(["", "cut", "timeout_left", "timeout_not_left"], [85, 5, 5, 5])[0]
+        message = way.say(text, *([lost] if lost else []))
+        for _ in range(5):
+            if state_of(message)[0] not in {"queued"}:
+                break
+            way.bring()
+            way.look_again()
+    way.bring()
+    for dispatch in Dispatch.objects.filter(outcome="accepted"):
+        way.hand.change(dispatch.handle, event="", isDelivered=True)
+        read_back(dispatch.id, turn=3)
+    run_jobs()
+    assert way.on_phone() == expected
+    assert set(Message.objects.filter(direction="outbound").values_list("status", flat=True)) == {"delivered"}
 
 
 def test_without_the_helper_plain_texts_go_on_and_the_line_is_degraded(way: Way) -> None:
