@@ -3,7 +3,7 @@
 Drawing is the templates'; a state is told by its pattern and its word, never by colour alone.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,8 +11,9 @@ from typing import Any
 from console.pool import LOOKS
 from lines.health.causes import cause_of
 from lines.health.showing import Sparks, Stretch
+from lines.health.signals import RULES
 from lines.health.states import Shown
-from lines.models import Incident, LineEvent, LineNote
+from lines.models import Incident, LineEvent, LineNote, Move
 
 # A stretch narrower than this (in percent) has no room for its word.
 NAMED_FROM = 7.0
@@ -96,8 +97,7 @@ class Happening:
     detail: str
     by: str
     tone: str
-    readings: dict[str, Any]
-    url: str = ""
+    readings: Sequence[str] = ()
     x: float = 0.0
 
 
@@ -181,9 +181,12 @@ def columns_of(sparks: Sparks, begins: datetime, grain: timedelta, scale: Scale)
     return columns
 
 
-def happenings_of(events: Sequence[LineEvent], notes: Sequence[LineNote], scale: Scale) -> list[Happening]:
-    """What changed and what was noted in the span, newest first."""
-    found = [*map(_changed, events), *(_noted(note) for note in notes if note.at >= scale.begins)]
+def happenings_of(
+    scale: Scale, *, events: Iterable[LineEvent], notes: Iterable[LineNote] = (), moves: Iterable[Move] = ()
+) -> list[Happening]:
+    """What changed, was noted and was moved in the span, newest first."""
+    found = [*map(_changed, events), *map(_noted, notes), *map(_moved, moves)]
+    found = [happening for happening in found if happening.at >= scale.begins]
     found.sort(key=lambda happening: (happening.at, happening.key), reverse=True)
     return [replace(happening, x=scale.x(happening.at)) for happening in found]
 
@@ -197,12 +200,33 @@ def _changed(event: LineEvent) -> Happening:
         detail=in_words(event.reason) if event.column == "seen" else event.reason,
         by=event.actor.get("label", ""),
         tone=_TONES.get(event.after, "is-held"),
-        readings=event.readings,
+        readings=[_reading(name, kept) for name, kept in event.readings.items()],
     )
 
 
+def _reading(name: str, kept: Mapping[str, Any]) -> str:
+    """A number as it was when something changed."""
+    rule, value = RULES.get(name), kept.get("value")
+    if rule is None or value is None:
+        return f"{name} {value} ({kept.get('level')})"
+    words = f"{value:.1%}" if rule.unit == "share" else f"{value:,.0f}"
+    return f"{rule.label} {words} ({kept.get('level')})"
+
+
 def _noted(note: LineNote) -> Happening:
-    return Happening(f"n{note.pk}", note.at, "Note", note.text, note.actor.get("label", ""), "", {})
+    return Happening(f"n{note.pk}", note.at, "Note", note.text, note.actor.get("label", ""), "")
+
+
+def _moved(move: Move) -> Happening:
+    detail = f"{move.moved} of {move.total} have moved; {move.get_state_display().lower()}. {move.reason}"
+    return Happening(
+        f"m{move.pk}",
+        move.created_at,
+        "Humans move to other lines",
+        detail,
+        move.requested_by.get("label", ""),
+        "is-held",
+    )
 
 
 def in_words(reason: str) -> str:

@@ -301,7 +301,12 @@ def _time(request: PageRequest, line: Line) -> dict[str, Any]:
     now = timezone.now()
     scale = bands.Scale(now - SPANS[span], now)
     stretches = showing.band(line, span=span, now=now)
-    happenings = bands.happenings_of(showing.history(line, span=span, now=now), list(showing.notes(line)[:100]), scale)
+    happenings = bands.happenings_of(
+        scale,
+        events=showing.history(line, span=span, now=now),
+        notes=showing.notes(line)[:100],
+        moves=line.moves.filter(created_at__gte=scale.begins),
+    )
     sparks = showing.sparks([line.pk], span=span, now=now)[line.pk]
     grain = SPANS[span] / len(sparks.outbound)
     grid_begins = now.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1) - SPANS[span]
@@ -397,8 +402,9 @@ def _about_incident(line: Line, incident: Incident) -> dict[str, Any]:
     if incident.closed_at:
         during = during.filter(at__lte=incident.closed_at)
     now = timezone.now()
-    scale = bands.Scale(incident.opened_at, incident.closed_at or now)
-    course = bands.happenings_of(list(during.order_by("-at")[:50]), [], scale)
+    scale = bands.Scale(incident.opened_at - timedelta(minutes=1), incident.closed_at or now)
+    moves = line.moves.filter(created_at__gte=incident.opened_at, created_at__lte=incident.closed_at or now)
+    course = bands.happenings_of(scale, events=during.order_by("-at")[:50], moves=moves)
     older = showing.incidents(line).filter(opened_at__lt=incident.opened_at).first()
     newest = showing.incidents(line).first()
     return {

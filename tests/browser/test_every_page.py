@@ -54,7 +54,6 @@ FULL = {
     "line",
     "incident",
     "drain_line",
-    "move_line",
     "identity",
     "identity_connections",
     "identity_keys",

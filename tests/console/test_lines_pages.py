@@ -204,7 +204,9 @@ def test_a_drained_line_moves_its_humans_once_their_number_is_typed(as_operator:
     assert answer(as_operator, address, then="move", count="1")[0] == 302
     move = Move.objects.get()
     assert (move.line, move.total) == (connected, 1)
-    assert "0 of 1</b> moved" in text_of(as_operator, of(connected))
+    shown = text_of(as_operator, of(connected))
+    assert "0 of 1</b> moved" in shown
+    assert "Humans move to other lines" in shown
     as_operator.post(f"{of(connected)}moves/{move.pk}/cancel/")
     move.refresh_from_db()
     assert move.state == "cancelled"
