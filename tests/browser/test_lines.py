@@ -31,7 +31,7 @@ def test_a_line_that_goes_bad_is_seen_at_once_and_drained_as_forecast(
 ) -> None:
     pool, page = open_live("/console/lines/"), open_live(line)
     stayed = [Stayed(pool), Stayed(page)]
-    page.get_by_label("Note").fill("Half a note")
+    page.get_by_role("textbox", name="Note").fill("Half a note")
     row = pool.locator(f'tr:has(a[href="{line}"])')
     expect(row).to_contain_text("Active")
 
@@ -49,7 +49,7 @@ def test_a_line_that_goes_bad_is_seen_at_once_and_drained_as_forecast(
     waited(human.heard, what="the text that was held")
     expect(page.locator("#incidents")).not_to_contain_text("open", timeout=_SOON)
     assert all(stayed)
-    expect(page.get_by_label("Note")).to_have_value("Half a note")
+    expect(page.get_by_role("textbox", name="Note")).to_have_value("Half a note")
 
     page.get_by_role("button", name="Drain…").click()
     dialog = page.get_by_role("dialog")
