@@ -4,6 +4,7 @@ from datetime import datetime
 
 from django.db.models import Q
 
+from imessage.again import OUTCOME_UNKNOWN
 from imessage.models import Connection, Message
 
 FAILED = (Message.Status.ERROR, Message.Status.DECLINED)
@@ -12,6 +13,12 @@ FAILED = (Message.Status.ERROR, Message.Status.DECLINED)
 def with_failed_sends() -> Q:
     """At least one message of the agent's did not arrive."""
     return Q(pk__in=Message.objects.filter(status__in=FAILED).values("conversation_id"))
+
+
+def with_undecided_sends() -> Q:
+    """At least one message of the agent's may or may not have left: whether it goes again is a person's decision."""
+    lost = Message.objects.filter(status=Message.Status.ERROR, error_reason=OUTCOME_UNKNOWN)
+    return Q(pk__in=lost.values("conversation_id"))
 
 
 def with_downgraded() -> Q:

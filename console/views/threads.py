@@ -60,7 +60,7 @@ from core.errors import Invalid
 from core.phones import digits_of, pretty
 from imessage.connecting import connect_command, router_line
 from imessage.errors import NoRouter
-from imessage.finding import FAILED, waiting_since, with_downgraded, with_failed_sends
+from imessage.finding import FAILED, waiting_since, with_downgraded, with_failed_sends, with_undecided_sends
 from imessage.models import Connection, Conversation, Message
 from imessage.sending import used_of_caps
 from lines.models import Line
@@ -114,6 +114,7 @@ THREADS = FilterSpec(
         Choice(key="service", label="Service of the last message", column="visible_last__service", among=_SERVICES),
         Flag(key="downgraded", label="Fell back", holds=with_downgraded),
         Flag(key="failed", label="Failed sends", holds=with_failed_sends),
+        Flag(key="undecided", label="Outcome unknown", holds=with_undecided_sends),
         Flag(key="blocked", label="Has blocked", holds=Q(blocked_total__gt=0)),
         Flag(key="starred", label="Starred", column="is_starred"),
         Choice(key="line", label="Line", column="connection__line__address", among=_lines),
@@ -128,6 +129,7 @@ THREADS = FilterSpec(
         View("live", "Live", "state=active"),
         View("waiting", "Waiting", "waiting=0&sort=waiting"),
         View("failed", "Failed sends", "failed=yes"),
+        View("undecided", "Outcome unknown", "undecided=yes"),
         View("released", "Released", "state=released"),
         View("downgraded", "Downgraded", "downgraded=yes"),
         View("starred", "Starred", "starred=yes"),

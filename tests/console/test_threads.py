@@ -117,6 +117,8 @@ def test_the_list_asks_the_database_the_same_few_questions(
         ("?view=waiting", ["+15555550001"]),
         ("?waiting=90", []),
         ("?view=failed", ["+15555550002"]),
+        ("?view=undecided", ["+15555550002"]),
+        ("?undecided=no", ["+15555550001", "+15555550003", "+15555550004"]),
         ("?failed=no", ["+15555550001", "+15555550003", "+15555550004"]),
         ("?view=downgraded", ["+15555550003"]),
         ("?service=sms", ["+15555550003"]),
@@ -128,7 +130,7 @@ def test_the_views_find_what_they_say(as_alice: Client, identity: Identity, quer
     an_hour_ago = timezone.now() - timedelta(hours=1)
     waiting, failed, fell_back = (make.make_conversation(identity, f"+1555555000{each}") for each in (1, 2, 3))
     make.make_message(waiting, created_at=an_hour_ago)
-    make.make_message(failed, direction="outbound", status="error")
+    make.make_message(failed, direction="outbound", status="error", error_reason="outcome_unknown")
     make.make_message(fell_back, direction="outbound", service="sms", was_downgraded=True)
     released = make.make_connection(identity, "+15555550004", status="released")
     make.make_message(make.make_conversation(connection=released), is_blocked=True)
