@@ -3,15 +3,18 @@
 Whoever gives a pair away holds one lock, so no two of them pick by the same figures.
 """
 
-from collections.abc import Iterable
-from datetime import datetime, timedelta
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import takewhile
 from typing import Any
+from uuid import UUID
 
 import phonenumbers
 from django.conf import settings
 from django.db import connection, models
-from django.db.models import Case, Count, F, OuterRef, Q, Subquery, Value, When
-from django.db.models.functions import Coalesce, Now, NullIf
+from django.db.models import Count, Q
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from accounts.models import Identity
@@ -159,6 +162,7 @@ def region_of(human: str) -> str:
         return ""
 
 
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
 _SERVING = (Line.Wanted.IN_SERVICE, Line.Wanted.DRAINING, Line.Wanted.PAUSED)
 
 
@@ -175,14 +179,14 @@ def _own_route(identity: Identity, human: str) -> Route | None:
 
 def _candidates(
     identity: Identity, human: str, *, now: datetime, service: str = Line.Service.IMESSAGE
-) -> Iterable[Line]:
+) -> Sequence[Line]:
     """Lines that may be given to this pair, best first; by policy, without any, those that are not quite well."""
     free = Line.objects.in_service().filter(kind=Line.Kind.POOL, service=service).exclude(id__in=taken_for(human))
-    lines = _ordered(free.select_related("account").with_load(now), identity, human)
+    lines = list(free.select_related("account").with_load(now))
     well = [line for line in lines if line.seen == Line.Seen.HEALTHY and has_room(line, FILLED)]
-    if well or not settings.POOL_LAST_RESORT:
-        return well
-    return [line for line in lines if line.seen in _LAST_RESORT and has_room(line, 1.0)]
+    if not well and settings.POOL_LAST_RESORT:
+        well = [line for line in lines if line.seen in _LAST_RESORT and has_room(line, 1.0)]
+    return _best_first(well, identity, human)
 
 
 _LAST_RESORT = (Line.Seen.HEALTHY, Line.Seen.DEGRADED)
@@ -196,26 +200,32 @@ def has_room(line: Line, filled: float) -> bool:
     return bool(talking < filled * line.capacity and carried < line.most_connections and has_allowance)
 
 
-def _ordered(lines: models.QuerySet[Line], identity: Identity, human: str) -> models.QuerySet[Line]:
+def country_of(line: Line) -> str:
+    """The line's own country, or its account's."""
+    return line.region or line.account.region
+
+
+def _best_first(lines: Sequence[Line], identity: Identity, human: str) -> Sequence[Line]:
     region = region_of(human)
-    of_line = Coalesce(NullIf("region", Value("")), "account__region")
-    abroad = Case(When(Q(home=region) | Q(home=""), then=0), default=1, output_field=models.IntegerField())
+
+    def burden(line: Line) -> tuple[bool, float, int]:
+        abroad = bool(region) and country_of(line) not in {"", region}
+        return abroad, line.share, line.carried  # type: ignore[attr-defined]
+
+    ordered = sorted(lines, key=lambda line: (burden(line), line.last_given_at or _LONG_AGO, line.created_at))
+    equal = list(takewhile(lambda line: burden(line) == burden(ordered[0]), ordered))
+    if len(equal) < 2:
+        return ordered
     # What fails together should not carry all of one organization's humans.
-    neighbours = (
-        Route.objects.carrying()
-        .filter(identity__organization_id=identity.organization_id)
-        .filter(line__account_id=OuterRef("account_id"), line__domain=OuterRef("domain"))
-        .order_by()
-        .values("line__account_id")
-        .annotate(count=Count("id"))
-        .values("count")
-    )
-    longest_not_given = F("last_given_at").asc(nulls_first=True)
-    return lines.annotate(
-        home=of_line,
-        abroad=abroad if region else Value(0),
-        neighbours=Coalesce(Subquery(neighbours), 0),
-    ).order_by(F("abroad"), F("share"), F("carried"), F("neighbours"), longest_not_given, "created_at")
+    neighbours = _neighbours(identity)
+    return sorted(equal, key=lambda line: neighbours[line.account_id, line.domain]) + ordered[len(equal) :]
+
+
+def _neighbours(identity: Identity) -> Counter[tuple[UUID, str]]:
+    """How many humans of the organization there are on each account and failure domain."""
+    routes = Route.objects.carrying().filter(identity__organization_id=identity.organization_id).order_by()
+    counted = routes.values_list("line__account_id", "line__domain").annotate(count=Count("id"))
+    return Counter({(account_id, domain): count for account_id, domain, count in counted})
 
 
 def _replaceable(human: str) -> models.QuerySet[Route]:

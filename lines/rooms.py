@@ -10,7 +10,7 @@ from uuid import UUID
 
 from lines.models import Line, Route
 from lines.pacing import limits_of, no_strangers_before
-from lines.pool import FILLED, region_of
+from lines.pool import FILLED, country_of, region_of
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
@@ -90,11 +90,6 @@ def best_place(
             abroad = bool(region) and country_of(room.line) not in {"", region}
             places.append((at, abroad, room.share, room.line.created_at, Place(room, at)))
     return min(places, key=lambda place: place[:-1])[-1] if places else None
-
-
-def country_of(line: Line) -> str:
-    """The line's own country, or its account's."""
-    return line.region or line.account.region
 
 
 def rooms_of(lines: Iterable[Line], *, now: datetime) -> list[Room]:
