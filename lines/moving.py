@@ -19,7 +19,7 @@ from core.errors import Conflict, Invalid
 from core.wake import wake
 from events.record import record
 from lines.models import RESERVED_FOR, Line, Move, MoveItem, Route
-from lines.pool import lock_assignment, take
+from lines.pool import lock_assignment, region_of, take
 from lines.rooms import DAY, Place, Room, best_place, rooms_of
 
 # Who cannot go yet does not hold up those behind them; so many are looked at.
@@ -61,6 +61,7 @@ class Passenger:
     identity_id: UUID
     human: str
     talks: bool
+    region: str
     barred: frozenset[UUID]
 
 
@@ -351,6 +352,7 @@ def _passengers(line: Line, humans: Collection[str] | None, now: datetime) -> li
             identity_id=identity_id,
             human=human,
             talks=at is not None and at > now - DAY,
+            region=region_of(human),
             barred=frozenset(on for on, whose in elsewhere.get(human, ()) if whose != identity_id),
         )
         for identity_id, human, at, _ in rows
@@ -386,7 +388,7 @@ def _rooms(line: Line, to: Collection[UUID], now: datetime) -> list[Room]:
 
 
 def _place(passenger: Passenger, rooms: Sequence[Room], now: datetime) -> Place | None:
-    return best_place(rooms, passenger.human, barred=passenger.barred, talks=passenger.talks, now=now)
+    return best_place(rooms, region=passenger.region, barred=passenger.barred, talks=passenger.talks, now=now)
 
 
 def _simulated(

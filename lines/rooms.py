@@ -10,7 +10,7 @@ from uuid import UUID
 
 from lines.models import Line, Route
 from lines.pacing import limits_of, no_strangers_before
-from lines.pool import FILLED, country_of, region_of
+from lines.pool import FILLED, country_of
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
@@ -76,14 +76,14 @@ class Place:
 
 
 def best_place(
-    rooms: Iterable[Room], human: str, *, barred: Collection[UUID], talks: bool, now: datetime
+    rooms: Iterable[Room], *, region: str, barred: Collection[UUID], talks: bool, now: datetime
 ) -> Place | None:
     """The line that can take the human first; among those that can at once by country, then by load.
 
-    `barred` are lines on which this human has a pair with another agent. None when no line can take them.
+    `region` is the human's country, `barred` are lines on which they have a pair with another agent. None when no
+    line can take them.
     """
     places = []
-    region = region_of(human)
     for room in rooms:
         at = None if room.line.id in barred else room.opens_at(now, talks=talks)
         if at is not None:
