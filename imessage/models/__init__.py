@@ -1,0 +1,28 @@
+"""Connections, conversations and all that is said in them, with its history from the first row."""
+
+from imessage.models.connections import Connection, ConnectionMove, RouterMessage
+from imessage.models.conversations import Conversation
+from imessage.models.messages import DeliveryStep, Message, MessageQuerySet
+from imessage.models.parts import MediaFile, Part
+from imessage.models.releases import Release
+from imessage.models.tapbacks import Tapback, TapbackChange
+from imessage.models.words import Direction, SendStyle, Service, TapbackKind
+
+__all__ = [
+    "Connection",
+    "ConnectionMove",
+    "Conversation",
+    "DeliveryStep",
+    "Direction",
+    "MediaFile",
+    "Message",
+    "MessageQuerySet",
+    "Part",
+    "Release",
+    "RouterMessage",
+    "SendStyle",
+    "Service",
+    "Tapback",
+    "TapbackChange",
+    "TapbackKind",
+]
