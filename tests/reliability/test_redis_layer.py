@@ -12,6 +12,8 @@ from websockets.sync.client import ClientConnection, connect
 
 from tests.installation import Installation
 
+pytestmark = pytest.mark.soak
+
 HUMAN = "+15555550177"
 
 
