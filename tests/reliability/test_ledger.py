@@ -11,6 +11,7 @@ import pytest
 from django.test import Client
 
 from core import secrets
+from imessage.jobs import sweep
 from imessage.models import Conversation, Message
 from imessage.sending import send_message
 from lines.callbacks import callback_url
@@ -97,6 +98,7 @@ class Ledger:
                 drain_now(conversation)
             self.bring()
         self.bring(everything=True)
+        sweep(0)  # what was told before its call was settled waits for this
         run_jobs()
 
     def close(self) -> dict[str, int]:
