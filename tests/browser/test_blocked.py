@@ -79,6 +79,7 @@ def test_senders_are_counted_and_marked_at_once(open_live: Callable[..., Page], 
     expect(row.get_by_text("All reviewed")).to_be_visible()
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("query", ["", "?group=sender", "?view=released"])
 def test_the_pages_are_sound_in_both_themes_and_widths(
     open_live: Callable[..., Page], blocked: Human, query: str
@@ -88,6 +89,7 @@ def test_the_pages_are_sound_in_both_themes_and_widths(
     assert look_at(page, f"blocked{query.replace('?', '-')}") == []
 
 
+@pytest.mark.soak
 def test_the_page_of_one_message_is_sound(open_live: Callable[..., Page], blocked: Human) -> None:
     page = open_live(QUEUE)
     page.locator("tr[data-row] a").first.click()

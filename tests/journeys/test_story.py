@@ -1,10 +1,22 @@
 """A human and an agent's program meet, talk, react, part and meet again: told with both of Inkbox's clients."""
 
+import json
+import subprocess
+import time
+
 import pytest
 
-from tests.installation import Installation, waited
+from tests.installation import CHECKOUT, PYTHON, Installation, waited
 from tests.journeys.conftest import Team
 from tests.journeys.people import ROUTER, Agent, Human, Sdk
+from tests.webhooks.endpoints import Request, endpoint
+
+_VERIFY = """
+import json, sys
+from inkbox.signing_keys import verify_webhook
+given = json.load(sys.stdin)
+print(verify_webhook(payload=given["body"].encode(), headers=given["headers"], secret=given["key"]))
+"""
 
 
 def test_the_client_knows_who_it_is_and_which_agent_it_has(team: Team) -> None:
@@ -181,3 +193,36 @@ def test_two_agents_of_one_human_have_two_lines(team: Team, admin_sdk: Sdk, gues
     summary = waited(lambda: second.summary(guest), what="the second agent's conversation")
     assert second.texts(summary["id"]) == ["for the second alone"]
     assert team.agent.texts(conversation) == ["hello"]
+
+
+def test_the_agents_program_is_told_of_a_text_within_a_moment(admin_sdk: Sdk, team: Team, guest: Human) -> None:
+    if team.version == "0.4.7":
+        pytest.skip("This client knows no subscriptions of identities; the newer one makes and verifies them.")
+    with endpoint() as there:
+        whose = admin_sdk.call("get_identity", team.handle)["id"]
+        made = admin_sdk.call(
+            "webhooks.subscriptions.create",
+            agent_identity_id=whose,
+            url=there.url,
+            event_types=["imessage.received"],
+        )
+        guest.write("are you told?")
+        began = time.monotonic()
+        waited(lambda: there.requests, what="a webhook")
+        assert time.monotonic() - began < 3
+    request = there.requests[0]
+    assert request.payload["data"]["message"]["content"] == "are you told?"
+    assert is_verified(request, key=made["signing_key"])
+
+
+def is_verified(request: Request, *, key: str) -> bool:
+    """Whether the client's own verifier accepts the request."""
+    done = subprocess.run(
+        [PYTHON, "-S", "-c", _VERIFY],
+        input=json.dumps({"body": request.body.decode(), "headers": request.headers, "key": key}),
+        env={"PYTHONPATH": str(CHECKOUT / "var" / "clients" / "inkbox-0.7.20")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.strip() == "True"
