@@ -26,7 +26,7 @@ class Picture(NamedTuple):
     scheme: str = "light"
 
 
-_TALK = '#thread-list .row a:has-text("And the way back")'
+_TALK = '#thread-list .row a:has-text("Wonderful, thank you")'
 _ROW = 'main tbody a[href*="/{}/"]'
 PICTURES = [
     Picture("threads", "/console/threads/", _TALK),
