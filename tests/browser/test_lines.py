@@ -53,7 +53,9 @@ def test_a_line_that_goes_bad_is_seen_at_once_and_drained_as_forecast(
 
     page.get_by_role("button", name="Drain…").click()
     dialog = page.get_by_role("dialog")
-    foreseen = re.search(r"Would move\s*(\d+) of (\d+)", dialog.locator("dl.facts").inner_text())
+    facts = dialog.locator("dl.facts")
+    expect(facts).to_be_visible()
+    foreseen = re.search(r"Would move\s*(\d+) of (\d+)", facts.inner_text())
     assert foreseen
     dialog.get_by_label("They move as forecast").check()
     dialog.get_by_label("To move them, type how many").fill(foreseen[2])
