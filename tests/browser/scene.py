@@ -42,7 +42,7 @@ if {step!r} == "before":
     create_identity(actor, organization=demo, handle="sales", imessage_enabled=True)
     support = create_identity(actor, organization=demo, handle="support", imessage_enabled=True)
     update_identity(actor, support, changes={{"status": "paused"}})
-    create_rule(actor, concierge, action="allow", match_target="+15555560001", reason="The owner's own phone.")
+    create_rule(actor, concierge, action="allow", match_target="+15555550199", reason="The owner's own phone.")
     week = timedelta(days=7)
     start_shadow(actor, concierge, draft=Draft.of_mode("whitelist"), lasting=week, reason="Before the flip")
     ill = Line.objects.get(address={ill!r})
