@@ -25,6 +25,10 @@ class ErrorClass(StrEnum):
     UNKNOWN = "unknown"  # nobody knows whether it left: look it up, never just repeat it
 
 
+# The tapbacks that have a name; every other one is an emoji.
+SIX_TAPBACKS = frozenset({"love", "like", "dislike", "laugh", "emphasize", "question"})
+
+
 class Scope(StrEnum):
     """How far an error reaches beyond the text that met it."""
 
@@ -227,6 +231,11 @@ class SendReceipt:
     line: str = ""
     downgraded: bool | None = None
     notes: Sequence[str] = ()
+
+    @classmethod
+    def refused(cls, error: ProviderError) -> Self:
+        """The provider would not take it, or we did not ask: nothing left."""
+        return cls(outcome=Outcome.REFUSED, error=error)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,14 +10,15 @@ import hmac
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import quote
 
 import httpx
 
+from lines.answers import clock_offset, no_reading, object_in, object_of
 from lines.effects import EFFECTS
 from lines.providers.base import (
+    SIX_TAPBACKS,
     Account,
     CallbackId,
     CallbackRefused,
@@ -50,7 +51,6 @@ from lines.providers.base import (
 )
 from lines.tapback_texts import read_tapback
 
-_SIX = {"love", "like", "dislike", "laugh", "emphasize", "question"}
 _SERVICES = {"imessage": "imessage", "sms": "sms", "rcs": "rcs", "non-imessage": "sms"}
 
 # Theirs that differ from ours, by our name; the rest is called the same.
@@ -101,7 +101,9 @@ class BlooioDriver(Driver):
 
     def send(self, account: Account, order: SendOrder) -> SendReceipt:
         if order.service == "imessage" and order.first_contact and self._is_known_as_sms(account, order):
-            return _refused(ProviderError(ErrorClass.RECIPIENT_UNREACHABLE, "lookup_sms", "Not on iMessage."))
+            return SendReceipt.refused(
+                ProviderError(ErrorClass.RECIPIENT_UNREACHABLE, "lookup_sms", "Not on iMessage.")
+            )
         receipt = self._send(account, order, reply_to=order.reply_to)
         if order.reply_to and receipt.error and receipt.error.code.startswith("reply_target_"):
             # Better without the reply than not at all; nothing left yet, so the key is still unused.
@@ -140,7 +142,7 @@ class BlooioDriver(Driver):
     ) -> None:
         # By its own id, never by its place: "the last message" may have changed by then.
         path = f"{_chat(chat or human)}/messages/{quote(handle, safe='')}/reactions"
-        reaction = ("-" if remove else "+") + (kind if kind in _SIX else emoji)
+        reaction = ("-" if remove else "+") + (kind if kind in SIX_TAPBACKS else emoji)
         _call("POST", account, path, timeout=account.deadlines.tapback, json={"reaction": reaction})
 
     def typing(self, account: Account, *, line: str, human: str, on: bool, chat: str = "") -> None:
@@ -165,9 +167,9 @@ class BlooioDriver(Driver):
     def probe(self, account: Account, *, line: str) -> LineReading:
         try:
             response = _response("GET", account, "/me/numbers", timeout=account.deadlines.probe)
-            numbers = {str(row.get("phone_number")): row for row in _object(response).get("numbers") or []}
+            numbers = {str(row.get("phone_number")): row for row in object_of(response).get("numbers") or []}
         except ProviderCallFailed as failed:
-            return _unreadable(failed.error)
+            return no_reading(failed.error)
         seen = numbers.get(line)
         active = bool(seen and seen.get("is_active"))
         reasons = [] if active else ["inactive" if seen else "not_our_line"]
@@ -178,7 +180,7 @@ class BlooioDriver(Driver):
             authenticated=True,
             provider_state="active" if active else "inactive",
             addresses=sorted(numbers),
-            clock_offset=_offset(response.headers.get("date", "")),
+            clock_offset=clock_offset(response.headers.get("date", "")),
             raw=seen or {},
         )
 
@@ -233,7 +235,7 @@ class BlooioDriver(Driver):
             raise CallbackRefused("No signature matches.")
 
     def identify(self, account: Account, *, body: bytes) -> CallbackId:
-        event = _parsed(body)
+        event = object_in(body)
         key = f"{event['message_id']}:{event['event']}"
         if event["event"] == "message.reaction":
             key += f":{event.get('direction')}:{event.get('reaction')}:{event.get('action')}"
@@ -241,7 +243,7 @@ class BlooioDriver(Driver):
         return CallbackId(key=key, thread=thread, at=_time(event.get("timestamp")))
 
     def parse(self, account: Account, *, body: bytes) -> list[Report]:
-        event = _parsed(body)
+        event = object_in(body)
         kind = str(event.get("event"))
         report = _report(kind, event)
         # Somebody may have written at Blooio itself: told once as sent, or found by a poll.
@@ -270,9 +272,9 @@ class BlooioDriver(Driver):
         except ProviderCallFailed as failed:
             if failed.error is None or failed.error.error_class is ErrorClass.UNKNOWN:
                 return SendReceipt(outcome=Outcome.UNKNOWN, error=failed.error)
-            return _refused(failed.error)
+            return SendReceipt.refused(failed.error)
         if answer.get("status") == "failed":
-            return _refused(_failure(answer))
+            return SendReceipt.refused(_failure(answer))
         receipt = SendReceipt(outcome=Outcome.ACCEPTED, handle=str(answer.get("message_id", "")), state="queued")
         return _noted(receipt, "effect_dropped") if order.effect and "effect" not in body else receipt
 
@@ -294,7 +296,7 @@ def _noted(receipt: SendReceipt, note: str) -> SendReceipt:
 def _found(row: dict[str, Any]) -> SendReceipt:
     state = _STATES.get(str(row.get("status")), "accepted")
     if state in {"error", "declined"}:
-        return _refused(_failure(row))
+        return SendReceipt.refused(_failure(row))
     return SendReceipt(
         outcome=Outcome.ACCEPTED,
         handle=str(row["message_id"]),
@@ -302,10 +304,6 @@ def _found(row: dict[str, Any]) -> SendReceipt:
         service=_SERVICES.get(str(row.get("protocol")), "imessage"),
         line=str(row.get("internal_id") or ""),
     )
-
-
-def _refused(error: ProviderError) -> SendReceipt:
-    return SendReceipt(outcome=Outcome.REFUSED, error=error)
 
 
 def _report(kind: str, event: dict[str, Any]) -> Report:
@@ -371,8 +369,8 @@ def _tapback(event: dict[str, Any], thread: dict[str, Any]) -> Report:
         **thread,
         handle=event["message_id"],
         part=0,
-        kind=reaction if reaction in _SIX else "custom",
-        emoji="" if reaction in _SIX else reaction,
+        kind=reaction if reaction in SIX_TAPBACKS else "custom",
+        emoji="" if reaction in SIX_TAPBACKS else reaction,
         removed=event.get("action") == "remove",
         mine=event.get("direction") == "outbound",
     )
@@ -474,7 +472,7 @@ def _messages(
 
 
 def _call(method: str, account: Account, path: str, **call: Any) -> dict[str, Any]:
-    return _object(_response(method, account, path, **call))
+    return object_of(_response(method, account, path, **call))
 
 
 def _response(
@@ -500,7 +498,7 @@ def _error(response: httpx.Response) -> ProviderError | None:
     """What a refusal means; None when the answer is no word of theirs, so that the text may have left."""
     body: dict[str, Any] = {}
     with contextlib.suppress(ProviderCallFailed):
-        body = _object(response)
+        body = object_of(response)
     status, code = response.status_code, str(body.get("code") or response.status_code)
     text = str(body.get("message") or body.get("error") or f"HTTP {status}")
     match status:
@@ -534,16 +532,6 @@ def _hold(response: httpx.Response, code: str) -> float:
         return (tomorrow - now).total_seconds() if code.endswith("_limit_reached") else 60.0
 
 
-def _unreadable(error: ProviderError | None) -> LineReading:
-    code = error.code if error else "no_answer"
-    return LineReading(
-        state="down",
-        reasons=[code],
-        reachable=code not in {"unreachable", "no_answer"},
-        authenticated=False if code == "unauthorized" else None,
-    )
-
-
 def _signature(header: str) -> tuple[int, list[str]]:
     """The time and every `v1` of a signature header; raises `CallbackRefused` for one without."""
     parts = [part.strip().partition("=")[::2] for part in header.split(",")]
@@ -575,25 +563,8 @@ def _client() -> httpx.Client:
     return httpx.Client(trust_env=False, follow_redirects=False)
 
 
-def _object(response: httpx.Response) -> dict[str, Any]:
-    try:
-        body = response.json()
-    except ValueError as unreadable:
-        raise ProviderCallFailed(None) from unreadable
-    if not isinstance(body, dict):
-        raise ProviderCallFailed(None)
-    return body
-
-
 def _raw(event: dict[str, Any]) -> bytes:
     return json.dumps(event, ensure_ascii=False).encode()
-
-
-def _parsed(body: bytes) -> dict[str, Any]:
-    event = json.loads(body)
-    if not isinstance(event, dict):
-        raise ValueError("A callback is an object.")
-    return event
 
 
 def _time(milliseconds: Any) -> datetime | None:
@@ -602,11 +573,3 @@ def _time(milliseconds: Any) -> datetime | None:
     with contextlib.suppress(OverflowError, OSError, ValueError):
         return datetime.fromtimestamp(milliseconds / 1000, UTC)
     return None
-
-
-def _offset(date: str) -> float | None:
-    """Their clock less ours, to the second: their answers carry no more."""
-    try:
-        return round((parsedate_to_datetime(date) - datetime.now(UTC)).total_seconds())
-    except (TypeError, ValueError):
-        return None

@@ -9,15 +9,17 @@ import hmac
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx
 from sendblue_api import APIConnectionError, APIStatusError, SendblueAPI
 
+from lines.answers import clock_offset, no_reading, object_in, object_of
 from lines.effects import EFFECTS
 from lines.providers.base import (
+    SIX_TAPBACKS,
     Account,
     CallbackId,
     CallbackRefused,
@@ -51,7 +53,6 @@ from lines.providers.base import (
 )
 from lines.tapback_texts import read_tapback
 
-_SIX = {"love", "like", "dislike", "laugh", "emphasize", "question"}
 _SERVICES = {"imessage": "imessage", "sms": "sms", "rcs": "rcs"}
 
 _STATES = {
@@ -122,7 +123,9 @@ class SendblueDriver(Driver):
 
     def send(self, account: Account, order: SendOrder) -> SendReceipt:
         if order.service == "imessage" and order.first_contact and self._is_known_as_sms(account, order):
-            return _refused(ProviderError(ErrorClass.RECIPIENT_UNREACHABLE, "lookup_sms", "Not on iMessage."))
+            return SendReceipt.refused(
+                ProviderError(ErrorClass.RECIPIENT_UNREACHABLE, "lookup_sms", "Not on iMessage.")
+            )
         body: dict[str, Any] = {"number": order.human, "from_number": order.line}
         body |= {"content": order.text} if order.text else {}
         body |= {"media_url": order.media[0]} if order.media else {}
@@ -171,7 +174,7 @@ class SendblueDriver(Driver):
     ) -> None:
         if remove:
             raise not_supported("take back a tapback")
-        if kind not in _SIX:
+        if kind not in SIX_TAPBACKS:
             raise not_supported("put a tapback with any emoji")
         body = {"from_number": line, "message_handle": handle, "reaction": kind, "part_index": part}
         _post(account, "/api/send-reaction", body, timeout=account.deadlines.tapback)
@@ -206,7 +209,7 @@ class SendblueDriver(Driver):
         try:
             states, date = _states(account, timeout=account.deadlines.probe)
         except ProviderCallFailed as failed:
-            return _unreadable(failed.error)
+            return no_reading(failed.error)
         seen = {str(row.get("sendblue_number")): row for row in states}
         if line not in seen:
             return LineReading(
@@ -224,7 +227,7 @@ class SendblueDriver(Driver):
             authenticated=True,
             provider_state=word,
             addresses=sorted(seen),
-            clock_offset=_offset(date),
+            clock_offset=clock_offset(date),
             new_contacts_hour=hourly.get("remaining"),
             new_contacts_day=daily.get("remaining"),
             resets_at=_time(usage.get("availableAt") or daily.get("resetsAt")),
@@ -270,7 +273,7 @@ class SendblueDriver(Driver):
             raise CallbackRefused("The shared secret is missing or wrong.")
 
     def identify(self, account: Account, *, body: bytes) -> CallbackId:
-        event = _parsed(body)
+        event = object_in(body)
         if event.get("message_handle"):
             way = "out" if event.get("is_outbound") else "in"
             key = f"{event['message_handle']}:{event.get('status')}:{way}"
@@ -281,7 +284,7 @@ class SendblueDriver(Driver):
         return CallbackId(key=f"{digest}:{int(time.time()) // 10}")
 
     def parse(self, account: Account, *, body: bytes) -> list[Report]:
-        event = _parsed(body)
+        event = object_in(body)
         line, human = _ends(event)
         if event.get("message_handle"):
             return _told(event, line, human) if event.get("is_outbound") else _heard(event, line, human)
@@ -313,19 +316,19 @@ class SendblueDriver(Driver):
         if error is None or error.error_class is ErrorClass.UNKNOWN:
             return SendReceipt(outcome=Outcome.UNKNOWN, error=error)
         if error.code == _FAILED_TO_SEND and self._is_known_as_sms(account, order):
-            return _refused(ProviderError(ErrorClass.RECIPIENT_UNREACHABLE, error.code, error.text))
+            return SendReceipt.refused(ProviderError(ErrorClass.RECIPIENT_UNREACHABLE, error.code, error.text))
         if error.error_class is ErrorClass.HELD and not error.until_inbound:
             ends = _time(_usage(account, order.line).get("availableAt"))
             wait = (ends - datetime.now(UTC)).total_seconds() if ends else _USUAL_HOLD
-            return _refused(_with(error, retry_after=max(1.0, wait)))
-        return _refused(error)
+            return SendReceipt.refused(replace(error, retry_after=max(1.0, wait)))
+        return SendReceipt.refused(error)
 
 
 DRIVER = SendblueDriver()
 
 
 def _ask(account: Account, call: Callable[[SendblueAPI], Any]) -> dict[str, Any]:
-    return _object(_response(account, call))
+    return object_of(_response(account, call))
 
 
 def _response(account: Account, call: Callable[[SendblueAPI], Any]) -> httpx.Response:
@@ -391,7 +394,7 @@ def _list_messages(api: SendblueAPI, **query: Any) -> Any:
 
 def _states(account: Account, *, timeout: float) -> tuple[list[dict[str, Any]], str]:
     response = _response(account, lambda api: api.lines.with_raw_response.get_state(timeout=timeout))
-    rows = _object(response).get("data") or []
+    rows = object_of(response).get("data") or []
     return [row for row in rows if row.get("sendblue_number")], response.headers.get("date", "")
 
 
@@ -411,10 +414,6 @@ def _is_of(order: SendOrder, row: dict[str, Any]) -> bool:
     return same and bool(row.get("media_url")) == bool(order.media)
 
 
-def _refused(error: ProviderError) -> SendReceipt:
-    return SendReceipt(outcome=Outcome.REFUSED, error=error)
-
-
 def _connection_error(failed: APIConnectionError) -> ProviderError | None:
     """Line-down when the connection never stood, so that nothing left; else nobody knows."""
     if isinstance(failed.__cause__, httpx.ConnectError | httpx.ConnectTimeout):
@@ -426,7 +425,7 @@ def _connection_error(failed: APIConnectionError) -> ProviderError | None:
 
 def _status_error(response: httpx.Response) -> ProviderError | None:
     try:
-        body = _object(response)
+        body = object_of(response)
     except ProviderCallFailed:
         body = {}
     text = str(body.get("error_message") or body.get("message") or f"HTTP {response.status_code}")
@@ -463,18 +462,6 @@ def _known(body: dict[str, Any]) -> dict[str, Any] | None:
 
 def _code(body: dict[str, Any], response: httpx.Response | None = None) -> str:
     return str(body.get("error_key") or body.get("error_code") or (response.status_code if response else "error"))
-
-
-def _with(error: ProviderError, *, retry_after: float) -> ProviderError:
-    return ProviderError(error.error_class, error.code, error.text, retry_after, error.scope, error.counts_against_line)
-
-
-def _unreadable(error: ProviderError | None) -> LineReading:
-    code = error.code if error else "no_answer"
-    answered = code not in {"unreachable", "no_answer"}
-    return LineReading(
-        state="down", reasons=[code], reachable=answered, authenticated=False if code == "unauthorized" else None
-    )
 
 
 def _ends(event: dict[str, Any]) -> tuple[str, str]:
@@ -542,7 +529,7 @@ def _heard(event: dict[str, Any], line: str, human: str) -> list[Report]:
 
 def _is_status(body: bytes) -> bool:
     try:
-        return _parsed(body).get("is_outbound") is True
+        return object_in(body).get("is_outbound") is True
     except ValueError:
         return False
 
@@ -574,23 +561,6 @@ def _other(event: dict[str, Any], line: str, human: str) -> Report:
     return Unrecognised(**thread, raw_type=kind[:60])
 
 
-def _object(response: httpx.Response) -> dict[str, Any]:
-    try:
-        body = response.json()
-    except ValueError as unreadable:
-        raise ProviderCallFailed(None) from unreadable
-    if not isinstance(body, dict):
-        raise ProviderCallFailed(None)
-    return body
-
-
-def _parsed(body: bytes) -> dict[str, Any]:
-    event = json.loads(body)
-    if not isinstance(event, dict):
-        raise ValueError("A callback is an object.")
-    return event
-
-
 def _flag(value: Any) -> bool | None:
     return value if isinstance(value, bool) else None
 
@@ -603,14 +573,6 @@ def _time(value: Any) -> datetime | None:
     except ValueError:
         return None
     return at if at.tzinfo else at.replace(tzinfo=UTC)
-
-
-def _offset(date: str) -> float | None:
-    """Their clock less ours, to the second: their answers carry no more."""
-    try:
-        return round((parsedate_to_datetime(date) - datetime.now(UTC)).total_seconds())
-    except (TypeError, ValueError):
-        return None
 
 
 def _seconds(value: str | None) -> float | None:

@@ -14,8 +14,10 @@ from urllib.parse import quote
 import httpx
 from standardwebhooks import Webhook, WebhookVerificationError
 
+from lines.answers import no_reading
 from lines.effects import EFFECTS
 from lines.providers.base import (
+    SIX_TAPBACKS,
     UNLIMITED,
     Account,
     CallbackId,
@@ -71,7 +73,6 @@ _SCOPES = {
     "opted_out": Scope.HUMAN,
 }
 
-_SIX = {"love", "like", "dislike", "laugh", "emphasize", "question"}
 # What is gone without the helper.
 _HELPED = ("tapback", "tapback_remove", "tapback_emoji", "typing", "typing_end", "read_receipt")
 
@@ -123,7 +124,7 @@ class SimulatedDriver(Driver):
             )
         except (httpx.ConnectError, httpx.ConnectTimeout):
             # The connection never stood, so nothing left.
-            return _refused(ErrorClass.LINE_DOWN, "unreachable", "The provider cannot be reached.")
+            return SendReceipt.refused(_unreachable())
         except httpx.HTTPError:
             return SendReceipt(outcome=Outcome.UNKNOWN)
         if response.is_success:
@@ -170,7 +171,7 @@ class SimulatedDriver(Driver):
     ) -> None:
         body = {
             "action": "remove" if remove else "add",
-            "kind": kind if kind in _SIX else "emoji",
+            "kind": kind if kind in SIX_TAPBACKS else "emoji",
             "emoji": emoji or None,
             "part": part,
         }
@@ -194,7 +195,7 @@ class SimulatedDriver(Driver):
         try:
             seen = _call("GET", account, f"/v1/lines/{quote(line)}", deadline=account.deadlines.probe)
         except ProviderCallFailed as failed:
-            return _no_reading(failed.error)
+            return no_reading(failed.error)
         word = str(seen.get("state"))
         state = _LINE_STATES.get(word, "unknown")
         reasons = [] if state == "healthy" else [word]
@@ -283,7 +284,7 @@ def _report(kind: str, data: dict[str, Any]) -> Report:
                 **thread,
                 handle=data["message_id"],
                 part=int(data.get("part") or 0),
-                kind=data["kind"] if data["kind"] in _SIX else "custom",
+                kind=data["kind"] if data["kind"] in SIX_TAPBACKS else "custom",
                 emoji=data.get("emoji") or "",
                 removed=kind == "tapback.removed",
             )
@@ -309,9 +310,7 @@ def _call(method: str, account: Account, path: str, *, deadline: float | None = 
             **request,
         )
     except (httpx.ConnectError, httpx.ConnectTimeout) as failed:
-        raise ProviderCallFailed(
-            ProviderError(ErrorClass.LINE_DOWN, "unreachable", "The provider cannot be reached.")
-        ) from failed
+        raise ProviderCallFailed(_unreachable()) from failed
     except httpx.HTTPError as failed:
         raise ProviderCallFailed(None) from failed
     if not response.is_success:
@@ -329,8 +328,8 @@ def _accepted(sent: dict[str, Any]) -> SendReceipt:
     )
 
 
-def _refused(error_class: ErrorClass, code: str, text: str) -> SendReceipt:
-    return SendReceipt(outcome=Outcome.REFUSED, error=ProviderError(error_class, code, text))
+def _unreachable() -> ProviderError:
+    return ProviderError(ErrorClass.LINE_DOWN, "unreachable", "The provider cannot be reached.")
 
 
 def _error(response: httpx.Response) -> ProviderError:
@@ -361,13 +360,6 @@ def _object(response: httpx.Response) -> dict[str, Any]:
     except ValueError:
         return {}
     return body if isinstance(body, dict) else {}
-
-
-def _no_reading(error: ProviderError | None) -> LineReading:
-    code = error.code if error else "no_answer"
-    answered = error is not None and code != "unreachable"
-    authenticated = False if code == "unauthorized" else None
-    return LineReading(state="down", reasons=[code], reachable=answered, authenticated=authenticated)
 
 
 def _offset(clock: Any) -> float | None:

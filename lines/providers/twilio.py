@@ -109,7 +109,7 @@ class TwilioDriver(Driver):
     def send(self, account: Account, order: SendOrder) -> SendReceipt:
         if order.service == "imessage":
             text = "The line has no iMessage, and the order allows nothing else."
-            return _refused(ProviderError(ErrorClass.PERMANENT, NOT_SUPPORTED, text, reason=NOT_SUPPORTED))
+            return SendReceipt.refused(ProviderError(ErrorClass.PERMANENT, NOT_SUPPORTED, text, reason=NOT_SUPPORTED))
         optional: dict[str, Any] = {"body": order.text} if order.text else {}
         if order.media:
             optional["media_url"] = list(order.media)
@@ -124,7 +124,7 @@ class TwilioDriver(Driver):
                     **optional,
                 )
         except ProviderCallFailed as failed:
-            return _refused(failed.error) if failed.error else SendReceipt(Outcome.UNKNOWN)
+            return SendReceipt.refused(failed.error) if failed.error else SendReceipt(Outcome.UNKNOWN)
         return _accepted(sent, asked=order.service, notes=_left_out(order))
 
     def find_sent(self, account: Account, order: SendOrder, *, since: datetime, known: set[str]) -> SendReceipt | None:
@@ -350,10 +350,6 @@ def _accepted(sent: Any, *, asked: str, notes: Sequence[str] = ()) -> SendReceip
         downgraded=asked != "sms",
         notes=notes,
     )
-
-
-def _refused(error: ProviderError) -> SendReceipt:
-    return SendReceipt(Outcome.REFUSED, error=error)
 
 
 def _left_out(order: SendOrder) -> list[str]:

@@ -14,9 +14,9 @@ from core.errors import DomainError
 from core.phones import e164
 from lines import simulation
 from lines.models import Line, Route
+from lines.providers.base import SIX_TAPBACKS
 
 _INSTANT = 0.01
-_SIX = {"love", "like", "dislike", "laugh", "emphasize", "question"}
 
 
 class Command(BaseCommand):
@@ -73,8 +73,8 @@ class Command(BaseCommand):
                 return simulation.tapback(
                     human,
                     bubble=options["bubble"],
-                    kind=kind if kind in _SIX else "emoji",
-                    emoji=None if kind in _SIX else kind,
+                    kind=kind if kind in SIX_TAPBACKS else "emoji",
+                    emoji=None if kind in SIX_TAPBACKS else kind,
                     remove=options["remove"],
                     with_=line,
                 )

@@ -88,7 +88,7 @@ class BlueBubblesDriver(Driver):
 
     def send(self, account: Account, order: SendOrder) -> SendReceipt:
         if order.service == "sms":
-            return _refused(ErrorClass.PERMANENT, NOT_SUPPORTED, "A Mac sends iMessages.")
+            return SendReceipt.refused(ProviderError(ErrorClass.PERMANENT, NOT_SUPPORTED, "A Mac sends iMessages."))
         try:
             return Sending(account, order).run()
         except ProviderCallFailed as failed:
@@ -268,10 +268,6 @@ class BlueBubblesDriver(Driver):
 
 
 DRIVER = BlueBubblesDriver()
-
-
-def _refused(error_class: ErrorClass, code: str, text: str) -> SendReceipt:
-    return SendReceipt(outcome=Outcome.REFUSED, error=ProviderError(error_class, code, text))
 
 
 def _has_helper(account: Account) -> bool:
