@@ -8,9 +8,14 @@ from typing import Any, Self
 
 import httpx
 
+from tests.lines.drivers import cases
+from tests.lines.drivers.cases import Posted
+
 ROOT = Path(__file__).parents[3]
 # Never used, but costly to make anew for every client.
 TLS = httpx.create_ssl_context(trust_env=False)
+# How long a send may take, in seconds: what is too slow takes twice that.
+PATIENCE = 0.4
 
 
 class StandIn:
@@ -61,3 +66,31 @@ class StandIn:
     def ask(self, what: str, **body: Any) -> Any:
         """One of the stand-in's own controls."""
         return self._http.post(f"/{what}", json=body).raise_for_status().json()
+
+
+class Hosted(cases.StandIn):
+    """A hosted provider as the shared cases need it; `sends_to` is what the path of a send ends with."""
+
+    process: StandIn
+    sends_to: str
+
+    def on_phone(self, human: str) -> list[str]:
+        return self.process.texts(human)
+
+    def misbehave(self, how: str, **arrange: Any) -> None:
+        faults: dict[str, Any] = {
+            "lose_answer": {"lost_answers": 1},
+            "fail_after": {"errors_after": 1},
+            "too_slow": {"slow_answers": 1, "slow": PATIENCE * 2},
+            "refuse": {"answers": [{"path": self.sends_to, **arrange}]},
+        }
+        self.process.set_faults(**faults[how])
+
+    def behave(self) -> None:
+        self.process.heal()
+        self.process.callbacks()
+
+    def posted(self) -> Posted:
+        """The newest callback."""
+        headers, body = self.process.callbacks()[-1]
+        return Posted(headers, body, self.callback_url)

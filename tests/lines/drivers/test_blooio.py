@@ -32,22 +32,22 @@ from lines.providers.base import (
 )
 from lines.providers.blooio import DRIVER
 from tests.lines.drivers import hosted
-from tests.lines.drivers.cases import HUMAN, LINE, STRANGER, DriverCases, Failure, Posted, Recorded, StandIn
+from tests.lines.drivers.cases import HUMAN, LINE, STRANGER, DriverCases, Failure, Posted, Recorded
 
-PATIENCE = 0.4
 AT = datetime(2026, 1, 1, 12, tzinfo=UTC)
 MS = int(AT.timestamp() * 1000)
 THREAD: dict[str, Any] = {"line": LINE, "human": HUMAN, "at": AT}
 
 
-class Blooio(StandIn):
+class Blooio(hosted.Hosted):
     """Blooio with two lines, one of which the cases use; its secret is the one it made itself."""
 
     driver = DRIVER
+    sends_to = "/messages"
 
     def __init__(self, process: hosted.StandIn) -> None:
         self.process = process
-        self.account = Account(process.url, "api-key", deadlines=Deadlines(send=PATIENCE))
+        self.account = Account(process.url, "api-key", deadlines=Deadlines(send=hosted.PATIENCE))
         self.start()
 
     def start(self) -> None:
@@ -56,27 +56,11 @@ class Blooio(StandIn):
         made = self.driver.install_callbacks(bare, url=self.callback_url)
         self.account = replace(self.account, callback_secrets=(made.secret,))
 
-    def on_phone(self, human: str) -> list[str]:
-        return self.process.texts(human)
-
     def send_calls(self) -> int:
         return len(self.sends())
 
     def sends(self) -> list[dict[str, Any]]:
         return [call for call in self.process.calls("/messages") if call["method"] == "POST"]
-
-    def misbehave(self, how: str, **arrange: Any) -> None:
-        faults: dict[str, Any] = {
-            "lose_answer": {"lost_answers": 1},
-            "fail_after": {"errors_after": 1},
-            "too_slow": {"slow_answers": 1, "slow": PATIENCE * 2},
-            "refuse": {"answers": [{"path": "/messages", **arrange}]},
-        }
-        self.process.set_faults(**faults[how])
-
-    def behave(self) -> None:
-        self.process.heal()
-        self.process.callbacks()
 
     def human_texts(self, text: str) -> Posted:
         self.process.ask("text", line=LINE, human=HUMAN, text=text)
@@ -85,11 +69,6 @@ class Blooio(StandIn):
     def strange(self) -> Posted:
         self.process.ask("event", event="poll.voted", message_id="poll_1", internal_id=LINE, external_id=HUMAN)
         return self.posted()
-
-    def posted(self) -> Posted:
-        """The newest callback."""
-        headers, body = self.process.callbacks()[-1]
-        return Posted(headers, body, self.callback_url)
 
 
 @pytest.fixture(scope="module")

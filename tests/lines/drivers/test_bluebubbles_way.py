@@ -1,7 +1,6 @@
 """From an agent's message to a phone behind a Mac and back, through the real queue and the real door."""
 
 import random
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
@@ -19,16 +18,9 @@ from lines.reading_back import read_back
 from tests import make
 from tests.lines.drivers.bluebubbles.mac import LINE
 from tests.lines.drivers.bluebubbles.running import Hand
-from tests.lines.drivers.process import served
 from tests.providers.scripted import drain_now, let_time_pass, run_jobs, waiting_jobs
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(scope="module")
-def hand() -> Iterator[Hand]:
-    with served("tests.lines.drivers.bluebubbles.server") as url:
-        yield Hand(url)
 
 
 @dataclass

@@ -34,42 +34,26 @@ from lines.providers.base import (
 )
 from lines.providers.linq import DRIVER, WEBHOOK_VERSION
 from tests.lines.drivers import hosted
-from tests.lines.drivers.cases import HUMAN, LINE, STRANGER, DriverCases, Failure, Posted, Recorded, StandIn, send
+from tests.lines.drivers.cases import HUMAN, LINE, STRANGER, DriverCases, Failure, Posted, Recorded, send
 from tests.lines.drivers.linq.standin import SECRET, TOKEN
 
 OTHER_SECRET = "whsec_bmV3IHNlY3JldCBvZiB0aGlydHktdHdvIGJ5dGVzISE="
-PATIENCE = 0.4
 
 
-class Linq(StandIn):
+class Linq(hosted.Hosted):
     """Linq with two lines; the human has written to the first one."""
 
     driver = DRIVER
+    sends_to = "/messages"
 
     def __init__(self, process: hosted.StandIn) -> None:
         self.process = process
-        self.account = Account(process.url, TOKEN, (SECRET,), deadlines=Deadlines(send=PATIENCE))
+        self.account = Account(process.url, TOKEN, (SECRET,), deadlines=Deadlines(send=hosted.PATIENCE))
         self.human_texts("I write first")
-
-    def on_phone(self, human: str) -> list[str]:
-        return self.process.texts(human)
 
     def send_calls(self) -> int:
         sends = [call for call in self.process.calls("/v3/chats") if call["method"] == "POST"]
         return len([call for call in sends if call["path"].endswith(("/chats", "/messages"))])
-
-    def misbehave(self, how: str, **arrange: Any) -> None:
-        faults: dict[str, Any] = {
-            "lose_answer": {"lost_answers": 1},
-            "fail_after": {"errors_after": 1},
-            "too_slow": {"slow_answers": 1, "slow": PATIENCE * 2},
-            "refuse": {"answers": [{"path": "/messages", **arrange}]},
-        }
-        self.process.set_faults(**faults[how])
-
-    def behave(self) -> None:
-        self.process.heal()
-        self.process.callbacks()
 
     def human_texts(self, text: str) -> Posted:
         self.process.ask("text", human=HUMAN, text=text)
@@ -78,11 +62,6 @@ class Linq(StandIn):
     def strange(self) -> Posted:
         self.process.ask("event", type="weather.changed", data={"chat_id": "c"})
         return self.posted()
-
-    def posted(self) -> Posted:
-        """The newest callback."""
-        headers, body = self.process.callbacks()[-1]
-        return Posted(headers, body, self.callback_url)
 
 
 @pytest.fixture(scope="module")

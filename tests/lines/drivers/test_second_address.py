@@ -14,19 +14,12 @@ from tests.lines.drivers import hosted
 from tests.lines.drivers.bluebubbles.mac import LINE as MAC
 from tests.lines.drivers.bluebubbles.running import Hand
 from tests.lines.drivers.cases import HUMAN
-from tests.lines.drivers.process import served
 from tests.lines.drivers.twilio.standin import AUTH_TOKEN, LINES, TOKEN
 from tests.providers.scripted import run_jobs
 
 pytestmark = pytest.mark.django_db
 
 NUMBER = LINES[1]
-
-
-@pytest.fixture(scope="module")
-def hand() -> Iterator[Hand]:
-    with served("tests.lines.drivers.bluebubbles.server") as url:
-        yield Hand(url)
 
 
 @pytest.fixture(scope="module")

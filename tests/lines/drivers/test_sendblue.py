@@ -30,44 +30,28 @@ from lines.providers.base import (
 )
 from lines.providers.sendblue import DRIVER
 from tests.lines.drivers import hosted
-from tests.lines.drivers.cases import HUMAN, LINE, STRANGER, DriverCases, Failure, Posted, Recorded, StandIn
+from tests.lines.drivers.cases import HUMAN, LINE, STRANGER, DriverCases, Failure, Posted, Recorded
 
 SECRET = "shared secret"
 STATUS_URL = "https://switchboard.example.com/callbacks/1/2/3"
-PATIENCE = 0.4
 AT = datetime(2026, 1, 1, 12, tzinfo=UTC)
 THREAD: dict[str, Any] = {"line": LINE, "human": HUMAN, "at": AT}
 
 
-class Sendblue(StandIn):
+class Sendblue(hosted.Hosted):
     """Sendblue with two lines, one of which the cases use."""
 
     driver = DRIVER
+    sends_to = "/send-message"
 
     def __init__(self, process: hosted.StandIn) -> None:
         self.process = process
-        deadlines = Deadlines(send=PATIENCE)
+        deadlines = Deadlines(send=hosted.PATIENCE)
         self.account = Account(process.url, "key-id:key-secret", (SECRET,), deadlines=deadlines)
         self.driver.install_callbacks(self.account, url=self.callback_url)
 
-    def on_phone(self, human: str) -> list[str]:
-        return self.process.texts(human)
-
     def send_calls(self) -> int:
         return len(self.process.calls("/send-message"))
-
-    def misbehave(self, how: str, **arrange: Any) -> None:
-        faults: dict[str, Any] = {
-            "lose_answer": {"lost_answers": 1},
-            "fail_after": {"errors_after": 1},
-            "too_slow": {"slow_answers": 1, "slow": PATIENCE * 2},
-            "refuse": {"answers": [{"path": "/send-message", **arrange}]},
-        }
-        self.process.set_faults(**faults[how])
-
-    def behave(self) -> None:
-        self.process.heal()
-        self.process.callbacks()
 
     def human_texts(self, text: str) -> Posted:
         self.process.ask("text", line=LINE, human=HUMAN, content=text)
@@ -76,11 +60,6 @@ class Sendblue(StandIn):
     def strange(self) -> Posted:
         self.process.ask("event", type="weather_changed", sendblue_number=LINE)
         return self.posted()
-
-    def posted(self) -> Posted:
-        """The newest callback."""
-        headers, body = self.process.callbacks()[-1]
-        return Posted(headers, body, self.callback_url)
 
 
 @pytest.fixture(scope="module")

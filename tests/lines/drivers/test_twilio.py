@@ -42,45 +42,28 @@ from tests.lines.drivers.cases import (
     Failure,
     Posted,
     Recorded,
-    StandIn,
     now,
     refusal,
     send,
 )
 from tests.lines.drivers.twilio.standin import ACCOUNT, AUTH_TOKEN, CALLBACK_URL, TOKEN
 
-PATIENCE = 0.4
 STATUS_URL = "https://switchboard.example.com/callbacks/1/2/token"
 RETRIES = "#rc=3&rp=5xx,ct,rt"
 
 
-class Twilio(StandIn):
+class Twilio(hosted.Hosted):
     """Twilio with two numbers that point at us."""
 
     driver = DRIVER
+    sends_to = "/Messages.json"
 
     def __init__(self, process: hosted.StandIn) -> None:
         self.process = process
-        self.account = Account(process.url, TOKEN, (AUTH_TOKEN,), deadlines=Deadlines(send=PATIENCE))
-
-    def on_phone(self, human: str) -> list[str]:
-        return self.process.texts(human)
+        self.account = Account(process.url, TOKEN, (AUTH_TOKEN,), deadlines=Deadlines(send=hosted.PATIENCE))
 
     def send_calls(self) -> int:
         return len([call for call in self.process.calls("/Messages.json") if call["method"] == "POST"])
-
-    def misbehave(self, how: str, **arrange: Any) -> None:
-        faults: dict[str, Any] = {
-            "lose_answer": {"lost_answers": 1},
-            "fail_after": {"errors_after": 1},
-            "too_slow": {"slow_answers": 1, "slow": PATIENCE * 2},
-            "refuse": {"answers": [{"path": "/Messages.json", **arrange}]},
-        }
-        self.process.set_faults(**faults[how])
-
-    def behave(self) -> None:
-        self.process.heal()
-        self.process.callbacks()
 
     def human_texts(self, text: str) -> Posted:
         self.process.ask("text", human=HUMAN, text=text)

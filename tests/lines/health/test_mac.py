@@ -1,7 +1,6 @@
 """A Mac of our own goes wrong, each way that one is known to: what is seen, for what reason, and how it ends."""
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -18,16 +17,9 @@ from lines.provisioning import add_account, install_callbacks
 from tests import make
 from tests.lines.drivers.bluebubbles.mac import LINE
 from tests.lines.drivers.bluebubbles.running import Hand
-from tests.lines.drivers.process import served
 from tests.providers.scripted import run_jobs
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(scope="module")
-def hand() -> Iterator[Hand]:
-    with served("tests.lines.drivers.bluebubbles.server") as url:
-        yield Hand(url)
 
 
 @dataclass
