@@ -16,7 +16,7 @@ from console.counters import bounded, counter
 from core import phones
 from core.actor import Actor, Role
 from lines.health.signals import STALE_AFTER
-from lines.health.states import Shown
+from lines.health.states import BY_RISK, NEEDS_SOMEBODY, Shown
 from lines.models import Alert, Line, LineReading
 
 
@@ -42,11 +42,9 @@ LOOKS: Mapping[Shown, Look] = {
     Shown.ACTIVE: Look("Active", "is-good", "check"),
     Shown.RETIRED: Look("Retired", "", "bin"),
 }
-# The order of the table above is that of risk, as in `showing`.
-_RANK = {word: len(LOOKS) - place for place, word in enumerate(LOOKS)}
+_RANK = {word: len(BY_RISK) - place for place, word in enumerate(BY_RISK)}
 _ROUTER_FIRST = 1
 
-NEEDS_SOMEBODY = (Shown.QUARANTINED, Shown.DOWN, Shown.UNKNOWN, Shown.DEGRADED)
 KINDS = {"pool": "Pool", "router": "Router", "dedicated": "Dedicated"}
 
 

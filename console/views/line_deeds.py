@@ -54,7 +54,6 @@ class Wish:
     done: str
     undoable: str
     grade: int = 3
-    warning: str = ""
     is_typed: bool = False
 
 

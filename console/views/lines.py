@@ -15,7 +15,7 @@ from django.views.decorators.http import require_safe
 from console import bands
 from console.entry import PageRequest, draw_live, page
 from console.lists import Choice, Column, FilterSpec, Flag, Listing, Sort, View
-from console.pool import KINDS, LOOKS, NEEDS_SOMEBODY, lines_of, needs_somebody, sought
+from console.pool import KINDS, LOOKS, lines_of, needs_somebody, sought
 from core import phones
 from core.actor import Actor, Role
 from core.errors import NotFound
@@ -23,6 +23,7 @@ from lines.health import showing
 from lines.health.causes import cause_of
 from lines.health.showing import SPANS, LineRow, Number, Span
 from lines.health.signals import Level
+from lines.health.states import NEEDS_SOMEBODY
 from lines.models import Alert, Incident, IncidentHuman, Line, Move, ProviderAccount
 from lines.pacing import limits_of
 from lines.providers import driver_of

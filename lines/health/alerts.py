@@ -89,17 +89,6 @@ def mute(actor: Actor, line: Line, *, until: datetime, reason: str) -> LineHealt
     return health
 
 
-def mute_alert(actor: Actor, alert: Alert, *, until: datetime, reason: str) -> Alert:
-    """The same for one alert, also one that is about no line."""
-    actor.require(Role.OPERATOR)
-    _check_mute(until)
-    with transaction.atomic():
-        alert.muted_until = until
-        alert.save(update_fields=["muted_until"])
-        _tell(actor, alert, "line.muted", until=until.isoformat(), reason=reason)
-    return alert
-
-
 def acknowledge(actor: Actor, alert: Alert) -> Alert:
     """Somebody is at it. Changes nothing about when the alert closes."""
     actor.require(Role.OPERATOR)

@@ -18,7 +18,7 @@ from core.actor import Actor
 from lines.health.causes import DEGRADED, HEALTHY, UNKNOWN, cause_of
 from lines.health.measuring import key_floor
 from lines.health.signals import LEAST_SAMPLES, STALE_AFTER, Level, Signal
-from lines.health.states import Shown, permits, shown
+from lines.health.states import BY_RISK, NEEDS_SOMEBODY, Shown, permits, shown
 from lines.models import (
     Alert,
     Dispatch,
@@ -185,12 +185,12 @@ def one(actor: Actor, line: Line, *, now: datetime | None = None) -> LineRow:
 def counts(rows: Iterable[LineRow]) -> dict[Shown, int]:
     """How many lines there are of each word, worst first; for a heading and for Now."""
     words = [row.word for row in rows]
-    return {word: words.count(word) for word in _BY_RISK if word in words}
+    return {word: words.count(word) for word in BY_RISK if word in words}
 
 
 def at_risk(rows: Iterable[LineRow]) -> int:
     """How many lines need somebody: for the counter in the side bar."""
-    return sum(row.word in _NEEDS_SOMEBODY or bool(row.alerts) for row in rows)
+    return sum(row.word in NEEDS_SOMEBODY or bool(row.alerts) for row in rows)
 
 
 def band(line: Line, *, span: Span, now: datetime | None = None) -> list[Stretch]:
@@ -288,19 +288,6 @@ def neighbours(line: Line) -> dict[str, list[str]]:
 
 # --- A row
 
-_BY_RISK = (
-    Shown.QUARANTINED,
-    Shown.DOWN,
-    Shown.UNKNOWN,
-    Shown.DEGRADED,
-    Shown.LIMITED,
-    Shown.PAUSED,
-    Shown.DRAINING,
-    Shown.PROVISIONING,
-    Shown.ACTIVE,
-    Shown.RETIRED,
-)
-_NEEDS_SOMEBODY = {Shown.QUARANTINED, Shown.DOWN, Shown.UNKNOWN, Shown.DEGRADED}
 _LEVEL_RISK = {Level.STOP: 30, Level.DEGRADED: 20, Level.WATCH: 10}
 
 
@@ -359,8 +346,8 @@ def _seen_now(line: Line, probed_at: datetime | None, now: datetime) -> str:
 
 def _risk(row: LineRow) -> int:
     """By word first; then the router before others, open alerts, what the numbers say, and the texts that wait."""
-    place = len(_BY_RISK) - _BY_RISK.index(row.word)
-    is_router = row.line.kind == Line.Kind.ROUTER and row.word in _NEEDS_SOMEBODY
+    place = len(BY_RISK) - BY_RISK.index(row.word)
+    is_router = row.line.kind == Line.Kind.ROUTER and row.word in NEEDS_SOMEBODY
     numbers = sum(_LEVEL_RISK.get(number.level, 0) for number in row.numbers.values())
     return place * 1000 + is_router * 500 + min(len(row.alerts), 4) * 50 + min(numbers, 200) + min(row.queue_depth, 90)
 

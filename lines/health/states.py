@@ -104,6 +104,22 @@ class Shown(StrEnum):
     RETIRED = "retired"
 
 
+# The word of the line that needs somebody most comes first.
+BY_RISK = (
+    Shown.QUARANTINED,
+    Shown.DOWN,
+    Shown.UNKNOWN,
+    Shown.DEGRADED,
+    Shown.LIMITED,
+    Shown.PAUSED,
+    Shown.DRAINING,
+    Shown.PROVISIONING,
+    Shown.ACTIVE,
+    Shown.RETIRED,
+)
+NEEDS_SOMEBODY = frozenset({Shown.QUARANTINED, Shown.DOWN, Shown.UNKNOWN, Shown.DEGRADED})
+
+
 _BY_SEEN = {
     FLAGGED: Shown.QUARANTINED,
     DOWN: Shown.DOWN,

@@ -35,10 +35,6 @@ class RouteQuerySet(models.QuerySet["Route"]):
         """Live or reserved: the pair is somebody's."""
         return self.exclude(held_until__lt=Now())
 
-    def takeable(self) -> Self:
-        """Released pairs whose reservation has run out, by the database's clock."""
-        return self.filter(held_until__lt=Now())
-
 
 class Route(models.Model):
     """Whose texts a (line, human) pair are. Inbound carries nothing else that could tell two agents apart."""

@@ -1,5 +1,6 @@
 """A provider whose answers a test writes down, and the callbacks it would post; the edge is faked, nothing else."""
 
+import inspect
 import itertools
 import json
 from collections.abc import Callable
@@ -184,8 +185,10 @@ def forget_jobs() -> None:
 
 
 def run_jobs() -> None:
-    """Run what waits and is due, in order, until nothing does, as a worker would."""
+    """Run what waits and is due, in order, until nothing does, as a worker would; but call out to no endpoint."""
     while due := [job for job in waiting_jobs() if job["at"] is None]:
         with connection.cursor() as cursor:
             cursor.execute("DELETE FROM procrastinate_jobs WHERE id = %s", [due[0]["id"]])
-        app.tasks[due[0]["task"]].func(**due[0]["args"])
+        task = app.tasks[due[0]["task"]]
+        if not inspect.iscoroutinefunction(task.func):  # the webhooks' courier, whose tests run it themselves
+            task.func(**due[0]["args"])
