@@ -12,6 +12,7 @@ from accounts.models import ApiKey, Identity, Organization
 from core import secrets
 from core.actor import Actor, Role
 from core.compiled import Compiled
+from core.dialects import Dialect
 from core.errors import Forbidden, Unauthenticated
 from core.texts import storable
 from events.record import record
@@ -19,6 +20,9 @@ from events.record import record
 # A secret is 192 random bits and eight hex digits of CRC32, so that a scanner can tell a key from noise
 # and a mistyped one is refused without a query (reliability.md, J1).
 _KEY = re.compile(r"(ApiKey_[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.([A-Za-z0-9_-]{32})([0-9a-f]{8})", re.ASCII)
+
+# What a vendor's clients and people look for at the start of a key; Contiguity's JavaScript client refuses one without.
+_CLOTHES = {Dialect.INKBOX: "", Dialect.AGENTPHONE: "sk_live_", Dialect.CONTIGUITY: "contiguity_sk_"}
 
 # `last_used_at` is written at most so often: it must not cost every request a write.
 _USE_NOTED_EVERY = timedelta(minutes=1)
@@ -71,6 +75,11 @@ def create_key(
     return key, f"{key_id}.{secret}"
 
 
+def dressed(text: str, dialect: str) -> str:
+    """A key's full text in the form that the clients of `dialect` demand; every API takes every form."""
+    return _CLOTHES[Dialect(dialect)] + text
+
+
 def revoke_key(actor: Actor, key: ApiKey) -> ApiKey:
     """End a key for good; the next request with it answers 401. A revoked key stays as it is.
 
@@ -95,8 +104,11 @@ def revoke_key(actor: Actor, key: ApiKey) -> ApiKey:
 
 
 def authenticate(text: str) -> ApiKey:
-    """The usable key whose full text this is; raises `BadKey` for anything else, the same for every reason."""
-    match = _KEY.fullmatch(text)
+    """The usable key whose full text this is, in any dialect's form.
+
+    Raises `BadKey` for anything else, the same for every reason.
+    """
+    match = _KEY.fullmatch(_undressed(text))
     if not match or _checksum(match[2]) != match[3]:
         raise BadKey()
     now = timezone.now()
@@ -120,6 +132,11 @@ def actor_of(key: ApiKey) -> Actor:
         organization_id=key.organization_id,
         identity_id=key.identity_id,
     )
+
+
+def _undressed(text: str) -> str:
+    clothes = next((clothes for clothes in _CLOTHES.values() if clothes and text.startswith(clothes)), "")
+    return text.removeprefix(clothes)
 
 
 def _new_secret() -> str:

@@ -9,7 +9,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.identities import CHANGEABLE, create_identity, rename_identity, update_identity
-from accounts.keys import create_key, revoke_key
+from accounts.keys import create_key, dressed, revoke_key
 from accounts.models import ApiKey, Identity, Organization
 from console.entry import PageRequest, draw, draw_live, page, seen_by, tell, toast
 from console.friction import Confirmation, Fact, confirm, leave_for
@@ -19,6 +19,7 @@ from console.lists.fields import Unreadable
 from console.lists.paging import Order, Page, read_cursor, read_page
 from console.reaching import identity_called
 from core.actor import Actor, Role
+from core.dialects import Dialect
 from core.errors import DomainError, NotFound
 from events.models import Event
 from imessage.connecting import connect_command, release, router_line
@@ -233,7 +234,7 @@ def release_connection(request: PageRequest, actor: Actor, handle: str, pk: Any)
 def show_keys(request: PageRequest, actor: Actor, handle: str) -> HttpResponse:
     """The identity's own API keys; a new one is shown once, by the answer that makes it."""
     identity = identity_called(actor, handle)
-    return _show(request, actor, identity, "keys", {"keys": _keys(actor, identity)})
+    return _show(request, actor, identity, "keys", {"keys": _keys(actor, identity), "dialects": Dialect.choices})
 
 
 @page
@@ -242,8 +243,10 @@ def make_key(request: PageRequest, actor: Actor, handle: str) -> HttpResponse:
     """A new key bound to the identity, its full text in this answer alone."""
     identity = identity_called(actor, handle)
     label = request.POST.get("label", "").strip() or "Key"
+    asked = request.POST.get("dialect", "")
+    dialect = Dialect(asked) if asked in Dialect.values else Dialect.INKBOX
     key, text = create_key(actor, organization=identity.organization, identity=identity, label=label[:255])
-    context = {"keys": _keys(actor, identity), "made": key, "text": text}
+    context = {"keys": _keys(actor, identity), "made": key, "text": dressed(text, dialect)}
     return _show(request, actor, identity, "keys", context)
 
 

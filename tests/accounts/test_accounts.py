@@ -9,6 +9,7 @@ from django.utils import timezone
 from accounts import identities, keys, members
 from accounts.models import ApiKey, Identity, Organization, User
 from core.actor import Role
+from core.dialects import Dialect
 from core.errors import Forbidden, Invalid
 from events.models import Event
 from tests import make
@@ -89,10 +90,17 @@ def test_an_admin_key_is_an_admin(organization: Organization, admin_key: str) ->
     assert keys.actor_of(keys.authenticate(admin_key)).role is Role.ADMIN
 
 
+@pytest.mark.parametrize("dialect", Dialect.values)
+def test_a_key_is_recognised_in_every_form(dialect: str, admin_key: str) -> None:
+    assert keys.authenticate(keys.dressed(admin_key, dialect)) == keys.authenticate(admin_key)
+
+
 @pytest.mark.parametrize(
     "change",
     [
         lambda text: "",
+        lambda text: "sk_live_contiguity_sk_" + text,
+        lambda text: "sk_test_" + text,
         lambda text: text[:-1],
         lambda text: text + "0",
         lambda text: text.swapcase(),

@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 from django.core.management.base import CommandError
 
+from accounts.keys import authenticate
 from accounts.models import Identity, Organization
 
 Run = Callable[..., Any]
@@ -26,6 +27,15 @@ def test_a_key_is_made_for_an_organization_by_name_or_id(identity: Identity, run
     named = getattr(identity.organization, by)
     made = run_json("create_api_key", "--organization", named, "--identity", "@helper", "--label", "bot")
     assert made["api_key"].startswith(made["id"] + ".")
+
+
+@pytest.mark.parametrize(("dialect", "start"), [("agentphone", "sk_live_"), ("contiguity", "contiguity_sk_")])
+def test_a_key_is_printed_in_the_form_that_a_dialect_demands(
+    organization: Organization, run_json: Run, dialect: str, start: str
+) -> None:
+    made = run_json("create_api_key", "--organization", "Acme", "--label", "bot", "--dialect", dialect)
+    assert made["api_key"].startswith(start + made["id"] + ".")
+    assert authenticate(made["api_key"]).id == made["id"]
 
 
 @pytest.mark.parametrize(

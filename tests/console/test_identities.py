@@ -93,6 +93,16 @@ def test_a_key_is_shown_once_and_revoked(as_alice: Client, identity: Identity) -
     assert ApiKey.objects.get().is_revoked
 
 
+@pytest.mark.parametrize(
+    ("dialect", "start"), [("agentphone", "sk_live_ApiKey_"), ("contiguity", "contiguity_sk_ApiKey_"), ("x", "ApiKey_")]
+)
+def test_a_key_is_shown_in_the_form_that_a_dialect_demands(
+    as_alice: Client, identity: Identity, dialect: str, start: str
+) -> None:
+    made = as_alice.post(f"{LIST}helper/keys/new/", {"label": "My program", "dialect": dialect})
+    assert made.context["text"].startswith(start)
+
+
 def test_more_rows_ask_no_more_questions(
     as_alice: Client, identity: Identity, django_assert_max_num_queries: object
 ) -> None:

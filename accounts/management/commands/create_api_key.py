@@ -6,9 +6,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from accounts.keys import create_key
+from accounts.keys import create_key, dressed
 from accounts.naming import identity_named, organization_named
 from core.actor import Actor
+from core.dialects import Dialect
 from core.errors import DomainError
 
 
@@ -20,6 +21,12 @@ class Command(BaseCommand):
         parser.add_argument("--organization", required=True, metavar="NAME_OR_ID")
         parser.add_argument("--identity", metavar="HANDLE", help="Bind the key to this identity.")
         parser.add_argument("--label", required=True, help="What the key is for.")
+        parser.add_argument(
+            "--dialect",
+            choices=Dialect.values,
+            default=Dialect.INKBOX,
+            help="Print it in the form that these clients demand; every API takes every form.",
+        )
         parser.add_argument("--json", action="store_true", help="Print JSON: id and api_key.")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -34,6 +41,7 @@ class Command(BaseCommand):
             )
         except DomainError as refused:
             raise CommandError(refused.message) from refused
+        text = dressed(text, options["dialect"])
         if options["json"]:
             self.stdout.write(json.dumps({"id": key.id, "api_key": text}))
         else:
