@@ -6,7 +6,7 @@ from django.http import HttpRequest
 
 from accounts.identities import update_identity
 from accounts.members import actor_of
-from accounts.models import ApiKey, FormerHandle, Identity, Membership, Organization, User
+from accounts.models import ApiKey, Contact, FormerHandle, Identity, Membership, Organization, User
 from core.actor import Actor
 from core.admin import ReadOnlyAdmin, ReadOnlyInline
 
@@ -100,6 +100,16 @@ class ApiKeyAdmin(ReadOnlyAdmin):
     list_select_related = ("organization", "identity")
     search_fields = ("label", "id", "identity__handle")
     id_fields = ("organization_id", "identity_id")
+    date_hierarchy = "created_at"
+    ordering = ("-created_at",)
+
+
+@admin.register(Contact)
+class ContactAdmin(ReadOnlyAdmin):
+    list_display = ("name", "phone_number", "email", "organization", "created_at")
+    list_select_related = ("organization",)
+    search_fields = ("name", "phone_number", "email")
+    id_fields = ("id", "organization_id")
     date_hierarchy = "created_at"
     ordering = ("-created_at",)
 

@@ -1,5 +1,7 @@
 """Organizations, their people, their agent identities and the keys that speak for them."""
 
+import functools
+import operator
 from datetime import datetime
 from typing import Any, ClassVar, Self
 from uuid import UUID
@@ -10,7 +12,7 @@ from django.db.models import Q
 from django.db.models.functions import Lower
 from django.utils import timezone
 
-from core.actor import Role, TenantQuerySet
+from core.actor import Actor, Role, TenantQuerySet
 from core.ids import from_prefixed, prefixed, uuid7
 
 
@@ -220,3 +222,36 @@ class ApiKey(models.Model):
     @property
     def display_prefix(self) -> str:
         return self.id[: len("ApiKey_") + 8]
+
+
+class ContactQuerySet(TenantQuerySet["Contact"]):
+    def visible_to_agent(self, actor: Actor) -> Self:
+        """All of its organization's: the book names humans for every agent of the house."""
+        return self
+
+    def matching(self, words: str) -> Self:
+        """Those whose name, number, e-mail address or notes hold the words, in any case."""
+        columns = ("name", "phone_number", "email", "notes")
+        return self.filter(functools.reduce(operator.or_, [Q(**{f"{name}__icontains": words}) for name in columns]))
+
+
+class Contact(models.Model):
+    """Who a human is, in an organization's own words; one entry a number."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="contacts", db_index=False)
+    phone_number = models.CharField(max_length=16, help_text="E.164.")
+    name = models.CharField(max_length=200)
+    email = models.CharField(max_length=254, blank=True)
+    notes = models.TextField(blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    updated_at = models.DateTimeField(default=timezone.now)
+
+    objects = ContactQuerySet.as_manager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["organization", "phone_number"], name="contact_number_once")]
+        indexes = [models.Index(fields=["organization", "-created_at", "-id"], name="contact_org_newest")]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.phone_number})"

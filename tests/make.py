@@ -10,7 +10,7 @@ from typing import Any
 from django.utils import timezone
 
 from accounts import keys
-from accounts.models import Identity, Membership, Organization, User
+from accounts.models import Contact, Identity, Membership, Organization, User
 from contactrules.models import ContactRule
 from core import secrets
 from core.actor import Actor, Role
@@ -57,6 +57,10 @@ def make_key(organization: Organization, identity: Identity | None = None, label
     """The full text of a new API key; an admin key without `identity`."""
     _, text = keys.create_key(operator(), organization=organization, identity=identity, label=label)
     return text
+
+
+def make_contact(organization: Organization, phone_number: str = HUMAN, name: str = "Dana", **fields: Any) -> Contact:
+    return Contact.objects.create(organization=organization, phone_number=phone_number, name=name, **fields)
 
 
 def admin_of(organization: Organization, *, role: Role = Role.ADMIN) -> Actor:

@@ -73,6 +73,7 @@ def _fill() -> None:
     Preferences.objects.create(user=person)
     identity = make.make_identity(organization)
     make.make_key(organization, identity)
+    make.make_contact(organization)
     create_rule(make.operator(), identity, action="block", match_target="+15555550177")
     note_decision(identity, make.HUMAN, verdict(identity, make.HUMAN), direction="inbound", subject="message")
     _add_drafts(identity)
