@@ -8,7 +8,7 @@ import base64
 import hashlib
 import hmac
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -172,7 +172,7 @@ def keys_with_secrets(identity: Identity) -> list[tuple[KnownKey, str]]:
     return found
 
 
-def standard_headers(keys: list[str], *, event_id: str, timestamp: int, body: bytes) -> dict[str, str]:
+def standard_headers(keys: Sequence[str], *, event_id: str, timestamp: int, body: bytes) -> dict[str, str]:
     """The headers of the Standard Webhooks specification; without keys there is no signature."""
     headers = {"webhook-id": event_id, "webhook-timestamp": str(timestamp)}
     if keys:

@@ -1,0 +1,68 @@
+"""How endpoints of each dialect are told of events: one row for each, and nothing else here knows a vendor."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from core.ids import prefixed
+from dialects import inkbox
+from dialects.webhooks import Body, Posting, Telling
+from webhooks.schedule import SCHEDULE, Schedule
+from webhooks.signing import standard_headers
+
+
+@dataclass(frozen=True, slots=True)
+class Vendor:
+    """A dialect's way with webhooks.
+
+    `events` says what it tells of, in its words. `own_secret`: each endpoint has one of its own; otherwise the
+    identity's key signs. `at_most_one`: one endpoint for a whole organization and one for each identity, which takes
+    the former's place. `numbered`: the events of a conversation carry order numbers.
+    """
+
+    label: str
+    events: Mapping[str, str]
+    payloads: Callable[[Telling], list[Body]]
+    headers: Callable[[Sequence[str], Posting], dict[str, str]]
+    signature_headers: tuple[str, ...]
+    schedule: Schedule
+    own_secret: bool = True
+    at_most_one: bool = False
+    numbered: bool = False
+    chooses_events: bool = False
+
+
+def _inkbox_payloads(telling: Telling) -> list[Body]:
+    payload = inkbox.webhook_payload(
+        event_id=prefixed("evt", telling.event_id),
+        event_type=telling.event_type,
+        at=telling.at,
+        order_number=telling.order_number,
+        data=telling.data,
+        agent=telling.agent or {"id": None, "handle": None, "display_name": None},
+        context=telling.context,
+    )
+    return [Body(payload)]
+
+
+def _inkbox_headers(keys: Sequence[str], posting: Posting) -> dict[str, str]:
+    """The vendor's headers and beside them those of Standard Webhooks, each with its own signature."""
+    newest, timestamp, body = keys[0] if keys else None, posting.timestamp, posting.body
+    return {
+        **inkbox.webhook_headers(newest, request_id=posting.request_id, timestamp=timestamp, body=body),
+        **standard_headers(keys, event_id=posting.told_id, timestamp=timestamp, body=body),
+    }
+
+
+VENDORS: Mapping[str, Vendor] = {
+    "inkbox": Vendor(
+        label="Inkbox",
+        events=inkbox.WEBHOOK_EVENTS,
+        payloads=_inkbox_payloads,
+        headers=_inkbox_headers,
+        signature_headers=("webhook-signature", inkbox.SIGNATURE_HEADER),
+        schedule=SCHEDULE,
+        own_secret=False,
+        numbered=True,
+        chooses_events=True,
+    ),
+}
