@@ -14,8 +14,8 @@ from webhooks.models import Attempt, Subscription
 from webhooks.signing import KeyStatus
 
 
-def identity_shape(identity: Identity, signed: KeyStatus) -> dict[str, Any]:
-    """With what signs its webhooks."""
+def identity_shape(identity: Identity, signed: KeyStatus, line: Line | None) -> dict[str, Any]:
+    """With what signs its webhooks, and the line of its own that it has had longest."""
     return {
         "id": str(identity.id),
         "organization_id": organization_public_id(identity.organization_id),
@@ -28,6 +28,7 @@ def identity_shape(identity: Identity, signed: KeyStatus) -> dict[str, Any]:
         "outbound_filter_mode": identity.outbound_filter_mode,
         "signing_key_configured": signed.configured,
         "signing_key_created_at": iso(signed.created_at),
+        "line": {"id": str(line.id), "address": line.address} if line else None,
         **_times(identity.created_at, identity.updated_at),
     }
 

@@ -35,6 +35,7 @@ ClassicReactionWord = Literal["love", "like", "dislike", "laugh", "emphasize", "
 SentReactionWord = Literal[ClassicReactionWord, "eyes"]
 ReactionWord = Literal[SentReactionWord, "custom"]
 AssignmentStatusWord = Literal["active", "released"]
+GroupStateWord = Literal["creating", "not_created", "ready"]
 ModeWord = Literal["blacklist", "whitelist"]
 
 DIRECTIONS = frozenset(get_args(DirectionWord))
@@ -104,13 +105,14 @@ def rate_limit_headers(facts: Shape) -> dict[str, str]:
 
 
 def message(shape: Shape) -> dict[str, Any]:
-    """A message object (section 8.4)."""
+    """A message object (section 8.4). One in a group has no assignment, but a sender and participants (section 19)."""
+    in_group = _in_group(shape)
     return {
         "id": shape["id"],
         "conversation_id": shape["conversation_id"],
-        "assignment_id": shape["connection_id"],
+        "assignment_id": None if in_group else shape["connection_id"],
         "direction": shape["direction"],
-        "remote_number": shape["human"],
+        "remote_number": None if in_group else shape["human"],
         "content": shape["text"],
         "message_type": shape["message_type"],
         "service": shape["service"],
@@ -121,21 +123,19 @@ def message(shape: Shape) -> dict[str, Any]:
         **_error_fields(shape),
         "is_read": shape["is_read"],
         "is_blocked": shape["is_blocked"],
-        "recipients": [_recipient(shape)] if shape["direction"] == "outbound" else None,
-        "reactions": [_compact_reaction(tapback) for tapback in shape["tapbacks"]],
-        "sender_number": None,
-        "participants": None,
-        "is_group": False,
-        "reply_to_message_id": None,
-        "thread_id": None,
-        "thread_root_message_id": None,
+        "recipients": _recipients(shape) if shape["direction"] == "outbound" else None,
+        "reactions": [_compact_reaction(tapback, of=shape) for tapback in shape["tapbacks"]],
+        "sender_number": shape["sender"] if in_group else None,
+        "participants": list(shape["participants"]) if in_group else None,
+        "is_group": in_group,
+        **_thread_words(shape),
         "created_at": shape["created_at"],
         "updated_at": shape["updated_at"],
     }
 
 
 def reaction(shape: Shape) -> dict[str, Any]:
-    """A reaction object (section 11.1)."""
+    """A reaction object (section 11.1); its number is that of whoever put it, on our own that of the human."""
     return {
         "id": shape["id"],
         "conversation_id": shape["conversation_id"],
@@ -157,7 +157,7 @@ def thread(shape: Shape) -> dict[str, Any]:
         "conversation_id": shape["conversation_id"],
         "thread_root_message_id": shape["root_id"],
         "messages": [message(item) for item in shape["messages"]],
-        "next_cursor": None,
+        "next_cursor": shape["next_cursor"],
     }
 
 
@@ -187,15 +187,16 @@ def assignment(shape: Shape) -> dict[str, Any]:
 
 
 def conversation(shape: Shape) -> dict[str, Any]:
-    """A conversation by itself (section 10.2)."""
+    """A conversation by itself (section 10.2); a group has no assignment and says how far its making is."""
+    in_group = _in_group(shape)
     return {
         "id": shape["id"],
         "assignment_id": shape["connection_id"],
         "assignment_status": shape["connection_status"],
-        "remote_number": shape["human"],
-        "participants": [shape["human"]],
-        "is_group": False,
-        "group_creation_status": None,
+        "remote_number": None if in_group else shape["human"],
+        "participants": list(shape["participants"]) if in_group else [shape["human"]],
+        "is_group": in_group,
+        "group_creation_status": shape["group_state"] if in_group else None,
         "created_at": shape["created_at"],
         "updated_at": shape["updated_at"],
     }
@@ -248,7 +249,7 @@ def identity(shape: Shape) -> dict[str, Any]:
         "mailbox": None,
         "phone_number": None,
         "tunnel": None,
-        "imessage_number": None,
+        "imessage_number": _own_number(shape["line"]),
         "signing_key_configured": shape["signing_key_configured"],
         "signing_key_created_at": shape["signing_key_created_at"],
         "created_at": shape["created_at"],
@@ -488,9 +489,34 @@ def _error_fields(shape: Shape) -> dict[str, Any]:
     return {f"error_{name}": error.get(name) or None for name in ("code", "message", "reason", "detail")}
 
 
-def _recipient(shape: Shape) -> dict[str, Any]:
+def _own_number(line: Shape | None) -> dict[str, Any] | None:
+    return {"id": line["id"], "number": line["address"], "type": _NUMBER_TYPE} if line else None
+
+
+def _in_group(shape: Shape) -> bool:
+    # Events of before there were groups do not say.
+    return bool(shape.get("is_group"))
+
+
+def _thread_words(shape: Shape) -> dict[str, str | None]:
+    """Where an inline reply hangs; one that had to leave as an ordinary message is no reply."""
+    reply_to = None if shape.get("reply_unresolved") else shape.get("reply_to")
+    root_id = shape["thread_root_id"] if reply_to else None
     return {
-        "remote_number": shape["human"],
+        "reply_to_message_id": reply_to["message_id"] if reply_to else None,
+        "thread_id": root_id,
+        "thread_root_message_id": root_id,
+    }
+
+
+def _recipients(shape: Shape) -> list[dict[str, Any]]:
+    """Everybody whom an outbound message is for; in a group all share what is known of it."""
+    return [_recipient(shape, human) for human in (shape["participants"] if _in_group(shape) else [shape["human"]])]
+
+
+def _recipient(shape: Shape, human: str) -> dict[str, Any]:
+    return {
+        "remote_number": human,
         "delivery_status": shape["status"],
         "service": shape["service"],
         **_error_fields(shape),
@@ -500,12 +526,13 @@ def _recipient(shape: Shape) -> dict[str, Any]:
     }
 
 
-def _compact_reaction(shape: Shape) -> dict[str, Any]:
+def _compact_reaction(shape: Shape, *, of: Shape) -> dict[str, Any]:
     return {
         "id": shape["id"],
         "direction": shape["direction"],
         **_reaction_word(shape),
-        "remote_number": shape["human"],
+        # The agent's own in a group: whose message it is on.
+        "remote_number": shape["human"] or of["human"],
         "part_index": shape["part_index"],
         "created_at": shape["created_at"],
     }

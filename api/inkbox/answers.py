@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from dialects.inkbox import (
     AssignmentStatusWord,
     DirectionWord,
+    GroupStateWord,
     MessageTypeWord,
     ModeWord,
     ReactionWord,
@@ -77,6 +78,12 @@ class CreatedApiKey(Answer):
     record: ApiKey
 
 
+class OwnNumber(Answer):
+    id: UUID
+    number: str
+    type: Literal["dedicated_outbound"]
+
+
 class Identity(Answer):
     id: UUID
     organization_id: str
@@ -93,7 +100,7 @@ class Identity(Answer):
     mailbox: None
     phone_number: None
     tunnel: None
-    imessage_number: None
+    imessage_number: OwnNumber | None
     signing_key_configured: bool
     signing_key_created_at: datetime | None
     created_at: datetime
@@ -137,9 +144,9 @@ class CompactReaction(Answer):
 class Message(Answer):
     id: UUID
     conversation_id: UUID
-    assignment_id: UUID
+    assignment_id: Annotated[UUID | None, Field(description="Null in groups alone.")]
     direction: DirectionWord
-    remote_number: str
+    remote_number: Annotated[str | None, Field(description="Null in groups alone.")]
     content: str | None
     message_type: MessageTypeWord
     service: ServiceWord
@@ -189,12 +196,12 @@ class UploadedMedia(Answer):
 
 class Conversation(Answer):
     id: UUID
-    assignment_id: UUID
-    assignment_status: AssignmentStatusWord
-    remote_number: str
+    assignment_id: Annotated[UUID | None, Field(description="Null in groups alone.")]
+    assignment_status: Annotated[AssignmentStatusWord | None, Field(description="Null in groups alone.")]
+    remote_number: Annotated[str | None, Field(description="Null in groups alone.")]
     participants: list[str]
     is_group: bool
-    group_creation_status: None
+    group_creation_status: Annotated[GroupStateWord | None, Field(description="Null outside of groups.")]
     created_at: datetime
     updated_at: datetime
 
@@ -231,7 +238,7 @@ class Typing(Answer):
 class Reaction(Answer):
     id: UUID
     conversation_id: UUID
-    assignment_id: UUID
+    assignment_id: Annotated[UUID | None, Field(description="Null in groups alone.")]
     target_message_id: UUID
     direction: DirectionWord
     reaction: ReactionWord

@@ -1,5 +1,6 @@
 """Finding the rows that a request names. What the caller may not see is missing: the same 404 as for no such id."""
 
+from collections.abc import Iterable
 from typing import TypeVar
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from core.compiled import Compiled
 from core.errors import Forbidden, NotFound
 from imessage.errors import NotEnabled
 from imessage.models import Connection, Conversation, Message, Tapback
+from lines.models import Line
 from webhooks.models import Attempt, Subscription
 
 Row = TypeVar("Row")
@@ -71,6 +73,18 @@ def narrowing_identity(actor: Actor, identity_id: UUID | None) -> Identity | Non
     if not identity.is_reachable:
         raise NotEnabled()
     return identity
+
+
+def own_lines(actor: Actor, identities: Iterable[Identity]) -> dict[UUID, list[Line]]:
+    """The iMessage lines of each identity's own, by its id, the one it has had longest first."""
+    found: dict[UUID, list[Line]] = {identity.id: [] for identity in identities}
+    rows = Line.objects.visible_to(actor).filter(
+        service=Line.Service.IMESSAGE, routes__identity__in=list(found), routes__held_until=None
+    )
+    # A dedicated line has one route, and that is for every human.
+    for line in rows.prefetch_related("routes").order_by("routes__created_at", "id"):
+        found[line.routes.all()[0].identity_id].append(line)
+    return found
 
 
 def conversation_with(actor: Actor, conversation_id: UUID) -> Conversation:

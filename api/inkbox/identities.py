@@ -14,7 +14,7 @@ from api.auth import actor_of, key_of
 from api.idempotency import IDEMPOTENT, Answer, create_once
 from api.inkbox.answers import Identity as IdentityAnswer
 from api.inkbox.answers import answers
-from api.inkbox.finding import identity_named
+from api.inkbox.finding import identity_named, own_lines
 from api.parsing import TEXT, Body, Documented, respond, said_by
 from api.shapes import identity_shape
 from contactrules.rules import set_filter_mode
@@ -131,9 +131,12 @@ class IdentityChanges(Body):
 @router.get("/identities", include_in_schema=False)
 def list_identities(request: HttpRequest) -> HttpResponse:
     """The caller's identities, newest first; deleted ones are left out."""
-    rows = Identity.objects.visible_to(actor_of(request)).live().order_by("-created_at", "-id")
-    signed = key_statuses(rows)
-    return respond([inkbox.identity(identity_shape(identity, signed[identity.id])) for identity in rows])
+    actor = actor_of(request)
+    rows = Identity.objects.visible_to(actor).live().order_by("-created_at", "-id")
+    signed, own = key_statuses(rows), own_lines(actor, rows)
+    return respond(
+        [inkbox.identity(identity_shape(found, signed[found.id], next(iter(own[found.id]), None))) for found in rows]
+    )
 
 
 @router.post("/identities/", openapi_extra=IDEMPOTENT, response=answers(201, IdentityAnswer, 403, 409))
@@ -148,15 +151,15 @@ def get(request: HttpRequest, handle: str) -> HttpResponse:
     """One identity; `self` is the one that the calling key is bound to."""
     own = key_of(request).identity
     if own and handle == SELF:
-        return respond(_shown(own))
-    return respond(_shown(identity_named(actor_of(request), handle)))
+        return respond(_shown(actor_of(request), own))
+    return respond(_shown(actor_of(request), identity_named(actor_of(request), handle)))
 
 
 @router.patch("/identities/{handle}", response=answers(200, IdentityAnswer, 403, 404, 409))
 def update(request: HttpRequest, handle: str, body: IdentityChanges) -> HttpResponse:
     """Change what is given; the filter modes and the handle only with an admin key."""
     actor = actor_of(request)
-    return respond(_shown(_changed(actor, identity_named(actor, handle), body)))
+    return respond(_shown(actor, _changed(actor, identity_named(actor, handle), body)))
 
 
 @router.delete("/identities/{handle}", response=answers(204, None, 403, 404))
@@ -168,15 +171,16 @@ def delete(request: HttpRequest, handle: str) -> HttpResponse:
 
 
 def _created(request: HttpRequest, body: NewIdentity) -> Answer:
+    actor = actor_of(request)
     identity = create_identity(
-        actor_of(request),
+        actor,
         organization=key_of(request).organization,
         handle=body.agent_handle,
         display_name=body.display_name,
         description=body.description,
         imessage_enabled=body.imessage_enabled,
     )
-    return Answer.created(_shown(identity), identity.id)
+    return Answer.created(_shown(actor, identity), identity.id)
 
 
 def _changed(actor: Actor, identity: Identity, body: IdentityChanges) -> Identity:
@@ -188,5 +192,6 @@ def _changed(actor: Actor, identity: Identity, body: IdentityChanges) -> Identit
         return update_identity(actor, identity, changes=body.words(identity))
 
 
-def _shown(identity: Identity) -> dict[str, Any]:
-    return inkbox.identity(identity_shape(identity, key_status(identity)))
+def _shown(actor: Actor, identity: Identity) -> dict[str, Any]:
+    line = next(iter(own_lines(actor, [identity])[identity.id]), None)
+    return inkbox.identity(identity_shape(identity, key_status(identity), line))

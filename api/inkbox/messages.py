@@ -187,6 +187,7 @@ def _thread(message: Message, query: ThreadPage) -> dict[str, Any]:
         "root_id": str(message.id),
         "conversation_id": str(message.conversation_id),
         "messages": [message_shape(message)] if after is None or after < message.id else [],
+        "next_cursor": None,
     }
     return inkbox.thread(shape)
 

@@ -5,6 +5,8 @@ import pytest
 from accounts.models import Identity
 from imessage.models import Conversation
 from imessage.shapes import iso
+from lines.models import Line, Route
+from tests import make
 from tests.api.conftest import Api
 
 MODES = ("phone_filter_mode", "phone_inbound_filter_mode", "phone_outbound_filter_mode")
@@ -237,3 +239,15 @@ def test_a_former_handle_stays_the_identitys(
 
 def test_update_of_a_stranger_is_not_found(stranger: Api, identity: Identity) -> None:
     assert stranger.patch("/identities/helper", {"display_name": "Mine"}).status_code == 404
+
+
+def test_an_identity_shows_the_line_of_its_own(admin: Api, agent: Api, identity: Identity) -> None:
+    assert admin.get("/identities/helper").json()["imessage_number"] is None
+    sms = make.make_line(kind=Line.Kind.DEDICATED, organization=identity.organization, service=Line.Service.SMS)
+    line, later = (make.make_line(kind=Line.Kind.DEDICATED, organization=identity.organization) for _ in range(2))
+    for own in (sms, line, later):
+        Route.objects.create(line=own, line_kind=own.kind, human="*", identity=identity)
+    number = {"id": str(line.id), "number": line.address, "type": "dedicated_outbound"}
+    for api in (admin, agent):
+        assert api.get("/identities/helper").json()["imessage_number"] == number
+        assert [found["imessage_number"] for found in api.get("/identities/").json()] == [number]
