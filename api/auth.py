@@ -4,6 +4,7 @@ from typing import cast
 
 from django.http import HttpRequest
 from ninja.security import APIKeyHeader
+from ninja.security.base import AuthBase
 
 from accounts import keys
 from accounts.models import ApiKey, Identity
@@ -17,6 +18,21 @@ class KeyHeader(APIKeyHeader):
 
     def authenticate(self, request: HttpRequest, key: str | None) -> ApiKey:
         return keys.authenticate(key or "")
+
+
+class Authorization(AuthBase):
+    """The usable key in `Authorization` behind one of the `schemes`; raises `BadKey`, the same for every reason."""
+
+    openapi_type = "http"
+
+    def __init__(self, *schemes: str) -> None:
+        self.openapi_scheme = schemes[0].lower()
+        self._schemes = {scheme.lower() for scheme in schemes}
+        super().__init__()
+
+    def __call__(self, request: HttpRequest) -> ApiKey:
+        scheme, _, key = request.headers.get("Authorization", "").partition(" ")
+        return keys.authenticate(key.strip() if scheme.lower() in self._schemes else "")
 
 
 def key_of(request: HttpRequest) -> ApiKey:

@@ -1,4 +1,4 @@
-"""The API's document, as JSON for programs and as a page for people; both are open to everybody."""
+"""Each dialect's document, as JSON for programs and as a page for people; both are open to everybody."""
 
 import functools
 from collections.abc import Iterator
@@ -10,7 +10,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from api.inkbox.document import document
+from api.document import document
+from api.doors import DOORS, Door
 
 _REFERENCE = "#/components/schemas/"
 
@@ -49,44 +50,57 @@ class Shape:
 
 
 @require_safe
-def openapi(request: HttpRequest) -> HttpResponse:
-    """The OpenAPI document."""
-    return HttpResponse(_json(), content_type="application/json")
+def openapi(request: HttpRequest, name: str) -> HttpResponse:
+    """The OpenAPI document of the dialect with this name."""
+    return HttpResponse(_json(_named(name)), content_type="application/json")
 
 
 @require_safe
-def page(request: HttpRequest) -> HttpResponse:
+def page(request: HttpRequest, name: str) -> HttpResponse:
     """Every operation with its parameters, body and answers, and every type."""
-    return render(request, "api/reference.html", {"families": families(), "shapes": shapes()})
+    door = _named(name)
+    shown = {
+        "title": document(door)["info"]["title"],
+        "about": document(door)["info"]["description"].partition("\n")[0],
+        "families": families(door),
+        "shapes": shapes(door),
+        "document": f"/{door.reference}openapi.json",
+        "others": [(other.name, f"/{other.reference}docs") for other in DOORS if other is not door],
+    }
+    return render(request, "api/reference.html", shown)
 
 
 @functools.cache
-def families() -> dict[str, list[Operation]]:
+def families(door: Door) -> dict[str, list[Operation]]:
     """The operations by their subject, in the document's order."""
     found: dict[str, list[Operation]] = {}
-    for path, operations in document()["paths"].items():
+    for path, operations in document(door)["paths"].items():
         for method, operation in operations.items():
-            found.setdefault(operation["tags"][0], []).append(_operation(method, path, operation))
+            found.setdefault(operation["tags"][0], []).append(_operation(door, method, path, operation))
     return found
 
 
 @functools.cache
-def shapes() -> list[Shape]:
+def shapes(door: Door) -> list[Shape]:
     """The types that are objects, by name; those that only hold query parameters are left out."""
-    schemas = document()["components"]["schemas"]
+    schemas = document(door)["components"]["schemas"]
     return [
         Shape(name, schema.get("description", ""), list(_fields(schema)))
         for name, schema in sorted(schemas.items())
-        if name in _used() and "properties" in schema
+        if name in _used(door) and "properties" in schema
     ]
 
 
+def _named(name: str) -> Door:
+    return next(door for door in DOORS if door.name == name)
+
+
 @functools.cache
-def _json() -> bytes:
-    return orjson.dumps(document())
+def _json(door: Door) -> bytes:
+    return orjson.dumps(document(door))
 
 
-def _operation(method: str, path: str, operation: dict[str, Any]) -> Operation:
+def _operation(door: Door, method: str, path: str, operation: dict[str, Any]) -> Operation:
     return Operation(
         id=operation["operationId"],
         method=method.upper(),
@@ -94,7 +108,7 @@ def _operation(method: str, path: str, operation: dict[str, Any]) -> Operation:
         summary=operation["summary"],
         description=operation.get("description", ""),
         parameters=[_parameter(parameter) for parameter in operation.get("parameters", [])],
-        body=_body(operation),
+        body=_body(door, operation),
         answers=[(status, _answer(answer)) for status, answer in operation["responses"].items()],
     )
 
@@ -104,9 +118,9 @@ def _parameter(parameter: dict[str, Any]) -> Field:
     return Field(parameter["name"], _kind(parameter["schema"]), parameter["required"], about)
 
 
-def _body(operation: dict[str, Any]) -> list[Field]:
+def _body(door: Door, operation: dict[str, Any]) -> list[Field]:
     for content in operation.get("requestBody", {}).get("content", {}).values():
-        return list(_fields(_resolved(content["schema"])))
+        return list(_fields(_resolved(door, content["schema"])))
     return []
 
 
@@ -136,17 +150,17 @@ def _kind(schema: dict[str, Any]) -> str:
     return str(schema.get("format") or schema.get("type") or "anything")
 
 
-def _resolved(schema: dict[str, Any]) -> dict[str, Any]:
+def _resolved(door: Door, schema: dict[str, Any]) -> dict[str, Any]:
     name = schema.get("$ref", "").removeprefix(_REFERENCE)
-    return dict(document()["components"]["schemas"][name]) if name else schema
+    return dict(document(door)["components"]["schemas"][name]) if name else schema
 
 
 @functools.cache
-def _used() -> set[str]:
+def _used(door: Door) -> set[str]:
     """The types that bodies and answers name, directly or through each other."""
-    schemas = document()["components"]["schemas"]
+    schemas = document(door)["components"]["schemas"]
     found: set[str] = set()
-    waiting = list(_named_in(document()["paths"]))
+    waiting = list(_named_in(document(door)["paths"]))
     while waiting:
         name = waiting.pop()
         if name not in found:

@@ -8,6 +8,9 @@ from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 
+from api.doors import door_at
+from api.errors import failure
+
 logger = logging.getLogger(__name__)
 
 RETRY_AFTER = 2
@@ -44,7 +47,9 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 
 def _answer(request: HttpRequest, status: int, detail: str, *, stale: bool = False) -> HttpResponse:
-    if request.path.startswith(("/api/", "/callbacks/")) or request.path == "/readyz":
+    if door := door_at(request.path):
+        return failure(door.api.words, status, detail)
+    if request.path.startswith("/callbacks/") or request.path == "/readyz":
         return JsonResponse({"detail": detail}, status=status)
     if "HX-Request" in request.headers:
         # A fragment's place keeps what it shows; the refusal is a toast over it.

@@ -1,4 +1,4 @@
-"""The short way for programs: the API and providers' callbacks, past what only people's pages need.
+"""The short way for programs: the APIs and providers' callbacks, past what only people's pages need.
 
 Their bodies are small and are read before a thread is taken; their answers are whole. So the request changes threads
 once each way, where a2wsgi does so for each piece, and passes two middlewares instead of all.
@@ -15,10 +15,9 @@ from django.core.handlers.exception import convert_exception_to_response
 from django.core.handlers.wsgi import WSGIHandler
 from django.utils.module_loading import import_string
 
-PATHS = ("/api/v1/", "/callbacks/")
+from api.doors import door_at, is_page
 
-# A page about the API: for people, with all that guards a page.
-_PAGE = "/api/v1/docs"
+_CALLBACKS = "/callbacks/"
 
 # Larger ones are streamed to a thread, as uploads are.
 LARGEST_BODY = 256 * 1024
@@ -33,7 +32,8 @@ class Programs:
 
     def takes(self, scope: dict[str, Any]) -> bool:
         """Whether this is a program's request with a small body or none."""
-        if not scope["path"].startswith(PATHS) or scope["path"].startswith(_PAGE):
+        path = scope["path"]
+        if not (path.startswith(_CALLBACKS) or door_at(path)) or is_page(path):
             return False
         headers = dict(scope["headers"])
         # The server has seen to it that the length is a number, and is not exceeded.

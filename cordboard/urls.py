@@ -7,7 +7,7 @@ from cordboard import health
 
 urlpatterns = [
     path("readyz", health.readyz),
-    path("api/", include("api.urls")),
+    path("", include("api.urls")),
     path("callbacks/", include("lines.urls")),
     path("media/", include("imessage.urls")),
     path("accounts/", include("allauth.urls")),

@@ -62,6 +62,19 @@ _ERROR_WORDS = {
 _NUMBER_TYPE = "dedicated_outbound"
 
 
+def status_of(code: str, status: int) -> int:
+    """Its statuses are ours."""
+    return status
+
+
+def error_body(*, status: int, code: str, message: str, facts: Shape) -> dict[str, Any]:
+    """The body for one of our error codes; a 422 tells the place that `loc` among the facts names."""
+    detail = error_detail(code, message, facts)
+    if status != 422 or isinstance(detail, dict):
+        return {"detail": detail}
+    return invalid_body([{"type": code, "loc": facts.get("loc", ["body"]), "msg": message}])
+
+
 def error_detail(code: str, message: str, facts: Shape) -> str | dict[str, Any]:
     """What stands under `detail` for one of our error codes (section 1.3).
 
@@ -93,9 +106,9 @@ def error_detail(code: str, message: str, facts: Shape) -> str | dict[str, Any]:
     return message
 
 
-def invalid_detail(errors: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The list under `detail` of a 422: what is wrong, where, in words, and with which input."""
-    return [{name: error.get(name) for name in ("type", "loc", "msg", "input")} for error in errors]
+def invalid_body(errors: list[dict[str, Any]]) -> dict[str, Any]:
+    """The body of a 422: what is wrong, where, in words, and with which input."""
+    return {"detail": [{name: error.get(name) for name in ("type", "loc", "msg", "input")} for error in errors]}
 
 
 def rate_limit_headers(facts: Shape) -> dict[str, str]:
