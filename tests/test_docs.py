@@ -188,6 +188,30 @@ def test_every_event_type_is_documented_once() -> None:
     assert sorted(first_cells(read("reference/events.md"))) == sorted(events_recorded())
 
 
+# --- Features
+
+
+def features() -> dict[str, str]:
+    """What stands in the last cell of each row of the matrix, by its feature."""
+    rows = [line.strip("| ").split(" | ") for line in read("reference/features.md").splitlines() if line[:2] == "| "]
+    return {cells[0]: cells[-1] for cells in rows if cells[0] != "Feature"}
+
+
+def functions_in(path: str) -> set[str]:
+    tree = ast.parse((ROOT / path).read_text())
+    return {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+
+
+def test_every_feature_is_shown_by_tests_that_exist() -> None:
+    matrix = features()
+    shown = {
+        feature: re.findall(r"\[`(test_\w+)`\]\(\.\./\.\./([\w/]+\.py)\)", cell) for feature, cell in matrix.items()
+    }
+    assert [feature for feature, tests in shown.items() if not tests] == []
+    named = {(path, name) for tests in shown.values() for name, path in tests}
+    assert [f"{path}::{name}" for path, name in sorted(named) if name not in functions_in(path)] == []
+
+
 # --- Dependencies
 
 
