@@ -77,7 +77,7 @@ def write(
         identity_id=conversation.identity_id,
         conversation_id=conversation.id,
         connection_id=conversation.connection_id,
-        line_id=conversation.connection.line_id,
+        line_id=conversation.line_id,
         human=conversation.human,
         direction="outbound",
         position=conversation.next_position,

@@ -15,6 +15,7 @@ from imessage.models import (
     MediaFile,
     Message,
     Part,
+    Participant,
     Release,
     RouterMessage,
     Tapback,
@@ -63,6 +64,13 @@ class ConnectionMoveAdmin(BigTableAdmin):
     list_display = ("at", "connection", "from_line", "to_line")
     list_select_related = ("connection", "from_line", "to_line")
     id_fields = ("connection_id", "move_id", "organization_id")
+
+
+@admin.register(Participant)
+class ParticipantAdmin(ReadOnlyAdmin):
+    list_display = ("human", "name", "conversation", "joined_at", "left_at")
+    list_select_related = ("conversation",)
+    search_fields = ("human", "name")
 
 
 @admin.register(Conversation)

@@ -407,7 +407,7 @@ class ConversationQueue:
 
     def _opener_waits(self, message: Message) -> bool:
         """Whether the text that says who writes from a new number is still on its way; its end wakes the queue."""
-        if message.connection.moved_at is None:
+        if message.connection is None or message.connection.moved_at is None:
             return False
         return RouterMessage.objects.owed().filter(line_id=message.line_id, human=message.human).exists()
 
@@ -422,7 +422,7 @@ class ConversationQueue:
             return None
         if not conversation.identity.is_reachable:
             return "identity_not_enabled"
-        if not message.connection.is_active:
+        if message.connection is not None and not message.connection.is_active:
             return "connection_released"
         given = verdict(conversation.identity, message.human, direction=Decision.Direction.OUTBOUND)
         if given.allowed:

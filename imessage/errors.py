@@ -93,6 +93,40 @@ class ReplyTargetUnavailable(Conflict):
     code = "reply_target_unavailable"
 
 
+class GroupsUnsupported(DomainError):
+    """This line cannot take part in groups."""
+
+    status = 400
+    code = "groups_unsupported"
+
+
+class NoSender(DomainError):
+    """No number to send from: name one, or attach one to the agent."""
+
+    status = 400
+    code = "no_sender"
+
+
+class FallbackImpossible(DomainError):
+    """No number is there that could carry this as SMS."""
+
+    status = 400
+    code = "fallback_impossible"
+
+
+class FastTrackUnavailable(Forbidden):
+    """The fast track is for texts that leave from a number of the organization's own."""
+
+    code = "fast_track_unavailable"
+
+
+class TapbackUnsupported(DomainError):
+    """This number or message cannot take such a tapback."""
+
+    status = 400
+    code = "tapback_unsupported"
+
+
 class NoSuchPart(Invalid):
     """The message has no such part."""
 

@@ -81,7 +81,7 @@ def fall_back(message: Message, error: ProviderError | None, *, was_accepted: bo
         return False
     if was_accepted and message.fallback == Message.Fallback.IF_UNSUPPORTED:
         return False
-    if not message.connection.is_active:
+    if message.connection is not None and not message.connection.is_active:
         return False
     line = give_sms_line(message.identity, message.human)
     if line is None:

@@ -28,19 +28,34 @@ json_build_object(
     'identity_id', imessage_message.identity_id,
     'conversation_id', imessage_message.conversation_id,
     'connection_id', imessage_message.connection_id,
+    'line_id', imessage_message.line_id,
     'direction', imessage_message.direction,
     'human', imessage_message.human,
+    'is_group', imessage_message.connection_id IS NULL,
+    'sender', CASE WHEN imessage_message.connection_id IS NULL THEN nullif(imessage_message.human, '') END,
+    'participants', CASE WHEN imessage_message.connection_id IS NULL THEN coalesce((
+        SELECT json_agg(present.human ORDER BY present.joined_at, present.id) FROM imessage_participant present
+        WHERE present.conversation_id = imessage_message.conversation_id AND present.left_at IS NULL
+    ), '[]') END,
     'position', imessage_message.position,
     'text', imessage_message.text,
     'message_type', imessage_message.message_type,
     'service', imessage_message.service,
     'send_style', nullif(imessage_message.send_style, ''),
+    'is_fast', imessage_message.is_fast,
+    'reply_to', CASE WHEN imessage_message.reply_to_id IS NOT NULL THEN json_build_object(
+        'message_id', imessage_message.reply_to_id,
+        'part_index', imessage_message.reply_to_part
+    ) END,
+    'reply_unresolved', imessage_message.reply_unresolved,
+    'thread_root_id', imessage_message.thread_root_id,
     'media', coalesce((
         SELECT json_agg(json_build_object(
             'id', part.id,
             'url', coalesce('{ours}' || part.media_id, part.url),
             'content_type', nullif(part.content_type, ''),
-            'size', part.size
+            'size', part.size,
+            'part_index', part.index
         ) ORDER BY part.index)
         FROM imessage_part part WHERE part.message_id = imessage_message.id AND part.kind = 'media'
     ), '[]'),

@@ -160,7 +160,7 @@ def mark_read(actor: Actor, conversation: Conversation) -> int:
 def send_typing(actor: Actor, conversation: Conversation) -> None:
     """Show the typing bubble on the human's phone; it ends by itself. Raises as `mark_read` does."""
     conversation = _reachable(conversation)
-    line = conversation.connection.line
+    line = conversation.line
     chat = chat_of(line, conversation.human)
     with direct_call(line) as (driver, account):
         driver.typing(account, line=line.address, human=conversation.human, on=True, chat=chat)
@@ -194,7 +194,7 @@ def check_reachable(conversation: Conversation) -> Verdict:
     """
     if not conversation.identity.is_reachable:
         raise NotEnabled()
-    if not conversation.connection.is_active:
+    if not conversation.is_open:
         raise ConnectionReleased()
     given = verdict(conversation.identity, conversation.human, direction=Decision.Direction.OUTBOUND)
     if not given.allowed:

@@ -82,7 +82,7 @@ def send_message(
         found = conversation.id if conversation else conversation_id or _by_number(sender, e164(to or "")).id
         target = _target(actor, sender, found)
         given = check_reachable(target)
-        now = _check_room(sender, target.connection.line_id)
+        now = _check_room(sender, target.line_id)
         parts = [Part(kind=Part.Kind.TEXT, text=text)] if text else []
         parts += [part_for(actor, url, organization_id=target.organization_id) for url in media_urls]
         return accepting.write(

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
+from uuid import UUID
 
 from imessage.models import Conversation, Message, Part, Tapback
+from lines.models import Line
 
 
 class Seen(StrEnum):
@@ -58,14 +60,22 @@ def message_shape(message: Message) -> dict[str, Any]:
         "organization_id": str(message.organization_id),
         "identity_id": str(message.identity_id),
         "conversation_id": str(message.conversation_id),
-        "connection_id": str(message.connection_id),
+        "connection_id": _text(message.connection_id),
+        "line_id": str(message.line_id),
         "direction": message.direction,
         "human": message.human,
+        "is_group": message.is_group,
+        "sender": message.human or None if message.is_group else None,
+        "participants": _roster(message) if message.is_group else None,
         "position": message.position,
         "text": message.text,
         "message_type": message.message_type,
         "service": message.service,
         "send_style": message.send_style or None,
+        "is_fast": message.is_fast,
+        "reply_to": _reply_shape(message),
+        "reply_unresolved": message.reply_unresolved,
+        "thread_root_id": _text(message.thread_root_id),
         "media": [_media_shape(part) for part in message.parts.all() if part.kind == Part.Kind.MEDIA],
         "was_downgraded": message.was_downgraded,
         "status": message.status,
@@ -88,7 +98,7 @@ def tapback_shape(tapback: Tapback, message: Message) -> dict[str, Any]:
     return {
         "id": str(tapback.id),
         "conversation_id": str(message.conversation_id),
-        "connection_id": str(tapback.connection_id),
+        "connection_id": _text(tapback.connection_id),
         "message_id": str(tapback.message_id),
         "direction": tapback.direction,
         "kind": tapback.kind,
@@ -101,16 +111,35 @@ def tapback_shape(tapback: Tapback, message: Message) -> dict[str, Any]:
 
 
 def conversation_shape(conversation: Conversation) -> dict[str, Any]:
-    """Reads `conversation.connection`."""
+    """Reads `conversation.connection`, and a group's participants."""
     return {
         "id": str(conversation.id),
-        "connection_id": str(conversation.connection_id),
-        "connection_status": conversation.connection.status,
+        "connection_id": _text(conversation.connection_id),
+        "connection_status": conversation.connection.status if conversation.connection else None,
         "identity_id": str(conversation.identity_id),
         "human": conversation.human,
+        **group_shape(conversation),
         "created_at": iso(conversation.created_at),
         "updated_at": iso(conversation.updated_at),
     }
+
+
+def group_shape(conversation: Conversation) -> dict[str, Any]:
+    """Who a thread is with, and what the agent's program keeps with it; reads a group's participants.
+
+    Prefetch `participants`, narrowed by `.present()`, for lists."""
+    present = [one for one in conversation.participants.all() if one.left_at is None] if conversation.is_group else []
+    return {
+        "is_group": conversation.is_group,
+        "group_name": conversation.group_name or None,
+        "participants": [{"human": one.human, "name": one.name or None} for one in present],
+        "metadata": conversation.metadata,
+    }
+
+
+def line_shape(line: Line) -> dict[str, Any]:
+    """The number that carries a thread, for dialects that show it."""
+    return {"id": str(line.id), "address": line.address, "kind": line.kind, "service": line.service}
 
 
 def conversation_summary_shape(conversation: Conversation, seen: Seen) -> dict[str, Any]:
@@ -124,8 +153,29 @@ def conversation_summary_shape(conversation: Conversation, seen: Seen) -> dict[s
     }
 
 
+def _roster(message: Message) -> list[str]:
+    present = message.conversation.participants.all()
+    return [one.human for one in present if one.left_at is None]
+
+
+def _reply_shape(message: Message) -> dict[str, Any] | None:
+    if message.reply_to_id is None:
+        return None
+    return {"message_id": str(message.reply_to_id), "part_index": message.reply_to_part}
+
+
+def _text(key: UUID | None) -> str | None:
+    return str(key) if key else None
+
+
 def _media_shape(part: Part) -> dict[str, Any]:
-    return {"id": str(part.id), "url": part.link, "content_type": part.content_type or None, "size": part.size}
+    return {
+        "id": str(part.id),
+        "url": part.link,
+        "content_type": part.content_type or None,
+        "size": part.size,
+        "part_index": part.index,
+    }
 
 
 def _error_shape(message: Message) -> dict[str, str] | None:

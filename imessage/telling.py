@@ -6,11 +6,15 @@ from core.actor import Actor
 from events.models import Event
 from events.record import record
 from imessage.models import Message
-from imessage.shapes import message_shape
+from imessage.shapes import group_shape, line_shape, message_shape
 
 
 def tell(actor: Actor, type: str, message: Message, **more: Any) -> Event:
-    """Record an event of this type about the message, in the caller's transaction; `more` goes with its shape."""
+    """Record an event of this type about the message, in the caller's transaction; `more` goes with its shape.
+
+    With it go the line and the thread as they are now: whoever tells the world needs no more (webhooks/fanout.py).
+    """
+    conversation = message.conversation
     return record(
         actor,
         type,
@@ -18,5 +22,10 @@ def tell(actor: Actor, type: str, message: Message, **more: Any) -> Event:
         identity_id=message.identity_id,
         conversation_id=message.conversation_id,
         subject_id=message.id,
-        data={"message": message_shape(message), **more},
+        data={
+            "message": message_shape(message),
+            "line": line_shape(message.line),
+            "conversation": {"id": str(conversation.id), **group_shape(conversation)},
+            **more,
+        },
     )

@@ -25,6 +25,8 @@ _HUMAN = "+15555550123"
 _AT = "2026-06-09T12:00:00Z"
 _CONVERSATION = "01890a5d-ac96-774b-bcce-b302099a8001"
 _CONNECTION = "01890a5d-ac96-774b-bcce-b302099a8002"
+_LINE = "01890a5d-ac96-774b-bcce-b302099a8005"
+_NUMBER = "+15555550100"
 _MESSAGE = "01890a5d-ac96-774b-bcce-b302099a8003"
 _TAPBACK = "01890a5d-ac96-774b-bcce-b302099a8004"
 
@@ -32,9 +34,19 @@ _TAPBACK = "01890a5d-ac96-774b-bcce-b302099a8004"
 def example_of(event_type: str, *, organization_id: str, identity_id: str) -> dict[str, Any]:
     """Canonical event data as the real event would carry it, about nobody."""
     message = _message(event_type) | {"organization_id": organization_id, "identity_id": identity_id}
+    around = {
+        "line": {"id": _LINE, "address": _NUMBER, "kind": "dedicated", "service": "imessage"},
+        "conversation": {
+            "id": _CONVERSATION,
+            "is_group": False,
+            "group_name": None,
+            "participants": [],
+            "metadata": None,
+        },
+    }
     if event_type == "tapback.received":
-        return {"tapback": _tapback(), "message": message}
-    return {"message": message}
+        return {"tapback": _tapback(), "message": message, **around}
+    return {"message": message, **around}
 
 
 def _message(event_type: str) -> dict[str, Any]:
@@ -46,13 +58,21 @@ def _message(event_type: str) -> dict[str, Any]:
         "id": _MESSAGE,
         "conversation_id": _CONVERSATION,
         "connection_id": _CONNECTION,
+        "line_id": _LINE,
         "direction": "inbound" if inbound else "outbound",
         "human": _HUMAN,
+        "is_group": False,
+        "sender": None,
+        "participants": None,
         "position": 1,
         "text": "This is a test.",
         "message_type": "message",
         "service": "imessage",
         "send_style": None,
+        "is_fast": False,
+        "reply_to": None,
+        "reply_unresolved": None,
+        "thread_root_id": None,
         "media": [],
         "was_downgraded": False,
         "status": status,

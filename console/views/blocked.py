@@ -246,7 +246,7 @@ def _question(actor: Actor, message: Message, *, whole: bool) -> Confirmation:
         back=reverse("console:held", args=[message.pk]),
         facts=[Fact("From", number), Fact("To", handle), Fact("Blocked of this sender", count)],
         warning=""
-        if message.conversation.connection.is_active
+        if message.conversation.is_open
         else "They have disconnected since: the agent can read it, and can answer only once they connect again.",
         undoable="Undone within that time, nothing is shown or changed.",
         choices="console/blocked/_choices.html",

@@ -17,17 +17,26 @@ class ConnectionMoveQuerySet(TenantQuerySet["ConnectionMove"]):
     agent_column = "connection__identity_id"
 
 
+class ConnectionQuerySet(TenantQuerySet["Connection"]):
+    def pooled(self) -> Self:
+        """Those that humans made through the router; on an owned line one is made by the first text."""
+        return self.filter(owned_line=None)
+
+
 class Connection(models.Model):
     """One human with one agent, carried by one line. A new one is made at each connect; the conversation stays."""
 
     class Status(models.TextChoices):
-        ACTIVE = "active"  # at connect
+        ACTIVE = "active"  # at connect, or by the first text on an owned line
         RELEASED = "released"  # by the human's disconnect, an admin's release, or the identity's end
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="connections")
     identity = models.ForeignKey(Identity, on_delete=models.CASCADE, related_name="connections")
     line = models.ForeignKey(Line, on_delete=models.PROTECT, related_name="connections")
+    owned_line = models.ForeignKey(
+        Line, null=True, blank=True, on_delete=models.PROTECT, related_name="+", help_text="Null on pool lines."
+    )
     human = models.CharField(max_length=100)
     status = models.CharField(max_length=8, choices=Status, default=Status.ACTIVE)
     released_at = models.DateTimeField(null=True, blank=True)
@@ -36,12 +45,15 @@ class Connection(models.Model):
     created_at = models.DateTimeField(default=timezone.now)
     updated_at = models.DateTimeField(default=timezone.now)
 
-    objects = TenantQuerySet.as_manager()
+    objects = ConnectionQuerySet.as_manager()
 
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["identity", "human"], condition=Q(status="active"), name="connection_one_active"
+                fields=["identity", "human", "owned_line"],
+                condition=Q(status="active"),
+                nulls_distinct=False,
+                name="connection_one_active",
             )
         ]
         indexes = [models.Index(fields=["organization", "identity", "-created_at", "-id"], name="connection_newest")]

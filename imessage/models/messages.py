@@ -72,7 +72,8 @@ class Message(models.Model):
 
         NEVER = "never"
         IF_UNSUPPORTED = "if_unsupported"  # refused at once: the human has no iMessage
-        IF_UNSUPPORTED_OR_FAILED = "if_unsupported_or_failed"  # also when that turns out after acceptance
+        IF_FAILED = "if_failed"  # only when that turns out after acceptance
+        IF_UNSUPPORTED_OR_FAILED = "if_unsupported_or_failed"  # both
 
     class Type(models.TextChoices):
         MESSAGE = "message"
@@ -82,9 +83,18 @@ class Message(models.Model):
     organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="messages")
     identity = models.ForeignKey(Identity, on_delete=models.CASCADE, related_name="messages")
     conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="messages")
-    connection = models.ForeignKey(Connection, on_delete=models.PROTECT, related_name="messages")
+    connection = models.ForeignKey(
+        Connection,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="messages",
+        help_text="Null in groups.",
+    )
     line = models.ForeignKey(Line, on_delete=models.PROTECT, related_name="messages")
-    human = models.CharField(max_length=100)
+    human = models.CharField(
+        max_length=100, blank=True, help_text="The one it is with; in a group who wrote it, empty for the agent's."
+    )
     direction = models.CharField(max_length=8, choices=Direction)
     position = models.PositiveIntegerField()
     text = models.TextField(null=True, blank=True)  # noqa: DJ001 - null for media only, on the wire too
@@ -98,6 +108,32 @@ class Message(models.Model):
         choices=Fallback,
         db_default=Fallback.IF_UNSUPPORTED_OR_FAILED,
         help_text="When SMS may carry it.",
+    )
+    fallback_line = models.ForeignKey(
+        Line,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        db_index=False,
+        help_text="The number that SMS is to leave from, if one was named.",
+    )
+    is_fast = models.BooleanField(default=False, db_default=False, help_text="Passes the line's own pace.")
+    reply_to = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="replies", db_index=False
+    )
+    reply_to_part = models.PositiveSmallIntegerField(default=0, db_default=0)
+    thread_root = models.ForeignKey(
+        "self",
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="thread",
+        db_index=False,
+        help_text="What the first of these replies answered.",
+    )
+    reply_unresolved = models.BooleanField(
+        null=True, blank=True, help_text="Null: no reply. True: left as an ordinary text. False: threaded."
     )
     error_code = models.CharField(max_length=60, blank=True)
     error_reason = models.CharField(max_length=60, blank=True)
@@ -181,6 +217,10 @@ class Message(models.Model):
             models.Index(fields=["release"], name="message_release", condition=Q(release__isnull=False)),
             models.Index(fields=["conversation", "position"], name="message_queue", condition=Q(status="queued")),
             models.Index(fields=["line"], name="message_line_queue", condition=Q(status="queued")),
+            models.Index(fields=["reply_to"], name="message_reply", condition=Q(reply_to__isnull=False)),
+            models.Index(
+                fields=["thread_root", "position"], name="message_thread", condition=Q(thread_root__isnull=False)
+            ),
             models.Index(
                 fields=["conversation"], name="message_unread", condition=Q(direction="inbound", is_read=False)
             ),
@@ -198,6 +238,11 @@ class Message(models.Model):
     @property
     def is_outbound(self) -> bool:
         return self.direction == Direction.OUTBOUND
+
+    @property
+    def is_group(self) -> bool:
+        """Whether it was said in a group: nobody is connected there."""
+        return self.connection_id is None
 
 
 class DeliveryStep(models.Model):

@@ -29,12 +29,21 @@ class Tapback(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="tapbacks")
     message = models.ForeignKey(Message, on_delete=models.CASCADE, related_name="tapbacks")
-    connection = models.ForeignKey(Connection, on_delete=models.PROTECT, related_name="tapbacks")
+    connection = models.ForeignKey(
+        Connection,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="tapbacks",
+        help_text="Null in groups.",
+    )
     part_index = models.PositiveSmallIntegerField(default=0)
     direction = models.CharField(max_length=8, choices=Direction, help_text="Whose it is: the human's or the agent's.")
     kind = models.CharField(max_length=10, choices=TapbackKind)
     emoji = models.CharField(max_length=64, blank=True, help_text="Set for custom ones only.")
-    human = models.CharField(max_length=100)
+    human = models.CharField(
+        max_length=100, blank=True, help_text="The one it is with; in a group whose it is, empty for the agent's."
+    )
     created_at = models.DateTimeField(default=timezone.now)
     updated_at = models.DateTimeField(default=timezone.now)
     ended_at = models.DateTimeField(null=True, blank=True)
@@ -44,7 +53,9 @@ class Tapback(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["message", "part_index", "direction"], condition=Q(ended_at=None), name="tapback_one_live"
+                fields=["message", "part_index", "direction", "human"],
+                condition=Q(ended_at=None),
+                name="tapback_one_live",
             )
         ]
         ordering: ClassVar[list[str]] = ["created_at", "id"]
@@ -76,6 +87,7 @@ class TapbackChange(models.Model):
     tapback_id = models.UUIDField(null=True)
     part_index = models.PositiveSmallIntegerField(default=0)
     direction = models.CharField(max_length=8, choices=Direction)
+    human = models.CharField(max_length=100, blank=True, default="", db_default="", help_text="As on the tapback.")
     action = models.CharField(max_length=7, choices=Action)
     kind = models.CharField(max_length=10, choices=TapbackKind)
     emoji = models.CharField(max_length=64, blank=True)

@@ -155,6 +155,13 @@ class Line(models.Model):
     replaced_at = models.DateTimeField(
         null=True, blank=True, help_text="Routers: when another took its place; it names that one for 30 days."
     )
+    claimed_at = models.DateTimeField(null=True, blank=True, help_text="Dedicated: since when it is somebody's.")
+    expires_at = models.DateTimeField(null=True, blank=True, help_text="Dedicated: when its owner gives it back.")
+    external_id = models.CharField(max_length=255, blank=True, default="", db_default="", help_text="Its owner's name.")
+    failover = models.JSONField(
+        default=dict, blank=True, db_default={}, help_text="Which of its owner's numbers may stand in for it."
+    )
+    contact_card = models.JSONField(default=dict, blank=True, db_default={}, help_text="Who humans see it as.")
     created_at = models.DateTimeField(default=timezone.now)
 
     objects = LineQuerySet.as_manager()

@@ -155,7 +155,9 @@ class Capabilities:
     most_media: int = 1  # in one text
     media_with_text: bool = True
     uploads_media: bool = False  # wants the bytes (`SendOrder.read_media`), not a link
-    groups: bool = False
+    groups: bool = False  # texts in and out of groups, which it can also make
+    group_rename: bool = False
+    background: bool = False  # the picture behind a thread
     poll: str = "account"  # account, thread (`poll` is given those that lately spoke) or none
     reads_back: bool = False  # `read_back` tells what became of a text that was accepted
     repairs: frozenset[str] = frozenset()
@@ -190,8 +192,20 @@ class ReplyTarget:
 
 
 @dataclass(frozen=True, slots=True)
+class Group:
+    """A group on a phone. `key` is the provider's name of it, empty until it is made; `members` are the humans'
+    addresses, without the line's. In a report empty members or an empty name mean "not said"."""
+
+    key: str
+    members: tuple[str, ...] = ()
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class SendOrder:
-    """One text to one human, on one line, which is always named to the provider.
+    """One text to one human or into one group, on one line, which is always named to the provider.
+
+    In a group `human` is empty. One without a key is made from its members, and the receipt's `chat` is its key.
 
     `key` is our id of it; a provider with a true send key never sends it twice. `service` is imessage (no
     fallback), auto (iMessage, then the provider's own SMS from the same number) or sms. `status_url` is where
@@ -210,6 +224,7 @@ class SendOrder:
     chat: str = ""
     first_contact: bool = False
     reply_to: ReplyTarget | None = None
+    group: Group | None = None
     status_url: str = ""
     read_media: Callable[[str], Upload] | None = None
 
@@ -352,7 +367,7 @@ class TextArrived(Report):
     service: str = "imessage"
     reply_to: ReplyTarget | None = None
     effect: str = ""
-    group: str = ""
+    group: Group | None = None
     late: bool = False
 
 
@@ -360,7 +375,7 @@ class TextArrived(Report):
 class OwnTextSeen(Report):
     """A text from our line: our own send mirrored, or somebody writing at the provider. Never inbound.
 
-    `order_key` is our key when the provider mirrors it.
+    `order_key` is our key when the provider mirrors it. In a group `human` is empty.
     """
 
     handle: str
@@ -368,6 +383,14 @@ class OwnTextSeen(Report):
     order_key: str = ""
     state: str = "sent"
     service: str = ""
+    group: Group | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupChanged(Report):
+    """A group's name or members are others now. `human` is who did it, if that was said."""
+
+    group: Group
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -561,6 +584,8 @@ class Driver(abc.ABC):
     ) -> None:
         """Put or take back a tapback; raises `ProviderCallFailed`. Safe to repeat.
 
+        In a group, here as in `typing` and `mark_read`, `human` is empty and `chat` is the group's key.
+
         `kind` is love, like, dislike, laugh, emphasize or question, or custom with its `emoji`.
         """
         _refuse("take back a tapback" if remove else "put a tapback")
@@ -572,6 +597,14 @@ class Driver(abc.ABC):
     def mark_read(self, account: Account, *, line: str, human: str, chat: str = "") -> None:
         """Send a read receipt for the thread; raises `ProviderCallFailed`."""
         _refuse("send read receipts")
+
+    def background(self, account: Account, *, line: str, human: str, media: Upload | None, chat: str = "") -> None:
+        """Put a picture behind the thread, or with None take it away; raises `ProviderCallFailed`. Safe to repeat."""
+        _refuse("set a chat background")
+
+    def rename_group(self, account: Account, *, line: str, chat: str, name: str) -> None:
+        """Give a group another name on every member's phone; raises `ProviderCallFailed`. Safe to repeat."""
+        _refuse("rename a group")
 
     def edit(
         self, account: Account, *, line: str, human: str, handle: str, part: int, text: str, chat: str = ""

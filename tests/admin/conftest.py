@@ -20,7 +20,7 @@ from contactrules.shadow import judge_new, start_shadow
 from core import secrets
 from core.ids import uuid7
 from events.record import record
-from imessage.models import ConnectionMove, DeliveryStep, Release, RouterMessage, TapbackChange
+from imessage.models import ConnectionMove, DeliveryStep, Participant, Release, RouterMessage, TapbackChange
 from lines.models import (
     AccountHealth,
     Alert,
@@ -94,6 +94,7 @@ def _fill() -> None:
         kind="like",
     )
     ThreadMark.objects.create(user=person, conversation=conversation, seen_position=1)
+    Participant.objects.create(organization=organization, conversation=conversation, human=make.HUMAN)
     Release.objects.create(
         organization=organization,
         identity=identity,

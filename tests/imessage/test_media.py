@@ -221,7 +221,13 @@ class TestSending:
         assert (part.media_id, part.url) == (file.id, "")
         shown = message_shape(message)["media"]
         assert shown == [
-            {"id": str(part.id), "url": media.media_url(file), "content_type": "image/png", "size": len(PNG)}
+            {
+                "id": str(part.id),
+                "url": media.media_url(file),
+                "content_type": "image/png",
+                "size": len(PNG),
+                "part_index": 0,
+            }
         ]
         head = ConversationQueue(conversation.id).head()
         assert head is not None

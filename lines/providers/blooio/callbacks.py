@@ -13,6 +13,7 @@ from lines.providers.base import (
     CallbackId,
     CallbackRefused,
     ErrorClass,
+    Group,
     Media,
     OwnTextSeen,
     ProviderError,
@@ -137,7 +138,7 @@ def _heard(event: dict[str, Any], thread: dict[str, Any]) -> Report:
         media=media,
         service=service,
         reply_to=_reply_target(event.get("reply_to")),
-        group=str(event.get("group_id") or "") if event.get("is_group") else "",
+        group=Group(str(event.get("group_id") or "")) if event.get("is_group") else None,
     )
 
 

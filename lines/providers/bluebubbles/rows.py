@@ -12,6 +12,7 @@ from lines.effects import effect_of
 from lines.providers.base import (
     Account,
     ErrorClass,
+    Group,
     LineReading,
     Media,
     Outcome,
@@ -91,7 +92,7 @@ def _heard_reports(account: Account, row: dict[str, Any], where: dict[str, Any])
             service=_service(row),
             reply_to=_reply_to(row),
             effect=effect_of(str(row.get("expressiveSendStyleId") or "")),
-            group=chat_of(row) if _is_group(row) else "",
+            group=Group(chat_of(row)) if _is_group(row) else None,
         )
     if at := moment(row.get("dateRetracted")):
         yield TextUnsent(**where, at=at, handle=row["guid"])

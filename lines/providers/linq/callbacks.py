@@ -10,6 +10,7 @@ from typing import Any
 from lines.providers.base import (
     CallbackId,
     ErrorClass,
+    Group,
     LineReported,
     Media,
     OptedOut,
@@ -152,7 +153,7 @@ def _arrived(data: dict[str, Any], chat: dict[str, Any], thread: dict[str, Any])
         service=SERVICES.get(str(data.get("service")), "imessage"),
         reply_to=ReplyTarget(str(reply["message_id"]), int(reply.get("part_index") or 0)) if reply else None,
         effect=effect_named(data.get("effect")),
-        group=thread["chat"] if chat.get("is_group") else "",
+        group=Group(thread["chat"]) if chat.get("is_group") else None,
         late=bool(data.get("reconciled_at")),
     )
     if mapping(chat.get("health_status")).get("status") != _OPT_OUT:

@@ -7,6 +7,7 @@ from typing import Any
 from lines.answers import object_in
 from lines.providers.base import (
     CallbackId,
+    Group,
     LineReported,
     Media,
     OptedOut,
@@ -110,7 +111,7 @@ def _heard(event: dict[str, Any], line: str, human: str) -> list[Report]:
             media=media,
             service=service,
             reply_to=_reply_target(event.get("reply_to")),
-            group=str(event.get("group_id") or ""),
+            group=Group(str(event["group_id"])) if event.get("group_id") else None,
         )
     ]
     return [*heard, OptedOut(**thread, word=text[:20])] if event.get("opted_out") else heard

@@ -16,6 +16,7 @@ from lines.providers.base import (
     CallbackRefused,
     Deadlines,
     ErrorClass,
+    Group,
     Installed,
     Media,
     Outcome,
@@ -183,7 +184,7 @@ class TestBlooio(DriverCases):
         Recorded(
             "group",
             event("message.received", is_group=True, group_id="grp_1", external_id="grp_1", sender=HUMAN),
-            [text(group="grp_1")],
+            [text(group=Group("grp_1"))],
         ),
         Recorded(
             "tapback over SMS",

@@ -15,6 +15,7 @@ from lines.providers.base import (
     AliasLost,
     Deadlines,
     ErrorClass,
+    Group,
     Outcome,
     OwnTextSeen,
     ProviderCallFailed,
@@ -194,7 +195,7 @@ class TestBlueBubbles(DriverCases):
         Recorded(
             "a group's text",
             event("new-message", chat="iMessage;+;chat7"),
-            [TextArrived(**BARE, at=AT, handle="G", text="hi", group="iMessage;+;chat7")],
+            [TextArrived(**BARE, at=AT, handle="G", text="hi", group=Group("iMessage;+;chat7"))],
         ),
         Recorded("a group's action", event("new-message", itemType=1, groupActionType=1), []),
         Recorded("our text mirrored", event("new-message", isFromMe=True, tempGuid="K"), [own(order_key="K")]),

@@ -15,6 +15,7 @@ from lines.providers.base import (
     CallbackRefused,
     Deadlines,
     ErrorClass,
+    Group,
     LineReported,
     Media,
     OptedOut,
@@ -198,7 +199,7 @@ class TestLinq(DriverCases):
         Recorded(
             "in a group",
             message("message.received", out=False, chat=CHAT | {"is_group": True}),
-            [TextArrived(**HEARD, text="hi", group="c")],
+            [TextArrived(**HEARD, text="hi", group=Group("c"))],
         ),
         Recorded(
             "a stop word",

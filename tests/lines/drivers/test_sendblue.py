@@ -13,6 +13,7 @@ from lines.providers.base import (
     Capabilities,
     Deadlines,
     ErrorClass,
+    Group,
     LineReported,
     Media,
     OptedOut,
@@ -179,7 +180,7 @@ class TestSendblue(DriverCases):
             message(content="", message_type="location"),
             [Unrecognised(**THREAD, raw_type="message location")],
         ),
-        Recorded("group", message(group_id="g1"), [TextArrived(**THREAD, handle="SB-1", text="hi", group="g1")]),
+        Recorded("group", message(group_id="g1"), [TextArrived(**THREAD, handle="SB-1", text="hi", group=Group("g1"))]),
         Recorded(
             "stop word",
             message(content="STOP", opted_out=True),
