@@ -50,6 +50,7 @@ def _shown(identity: Identity) -> dict[str, Any]:
         "id": identity.id,
         "display_name": identity.display_name,
         "description": identity.description,
+        "imessage_enabled": identity.imessage_enabled,
         "lines": [],
         "created_at": iso(identity.created_at),
     }
