@@ -67,7 +67,8 @@ class Callbacks:
 
     def enqueue(self, cursor: int, event: Event) -> None:
         """Post the event, journaled at `cursor`, after those of the same thread, or at once on a reordering line."""
-        key = (event["data"]["line"], event["data"]["human"])
+        data = event["data"]
+        key = (data["line"], data["group"]["key"] if data.get("group") else data["human"])
         if self._faults(event).value("reorder"):
             self._run(self._deliver(cursor, event))
         elif key in self._queues:

@@ -11,16 +11,19 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from simulator.handsets import TAPBACKS, Media
-from simulator.network import Tapback
+from simulator.orders import GroupOrder, Tapback
 from simulator.refusals import Refusal, invalid
 
 # ASCII digits only: `\d` would let full-width digits pass.
+_GROUP = re.compile(r"grp_[0-9a-f]{32}", re.ASCII)
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}", re.ASCII)
 LONGEST_TEXT = 20_000
 LONGEST_WORD = 255
+LONGEST_NAME = 100
 LONGEST_URL = 2_048
 LONGEST_EMOJI = 32
 MOST_MEDIA = 40
+MOST_NUMBERS = 64
 HIGHEST_CURSOR = 2**53
 
 
@@ -70,6 +73,41 @@ class Fields:
             # A bare + in a query string arrives as a space.
             value = re.sub(r"\A ", "+", value)
         return None if value is None else e164(value, name=name)
+
+    def thread_or_none(self, name: str) -> str | None:
+        """A group's key or a line's number, or None when it is left out."""
+        value = self.values.get(name)
+        return value if isinstance(value, str) and _GROUP.fullmatch(value) else self.number_or_none(name)
+
+    def thread(self, name: str) -> str:
+        """A group's key or a line's number that must be there."""
+        value = self.thread_or_none(name)
+        if value is None:
+            raise invalid(f"{name} must be a phone number in E.164 form or a group's key.")
+        return value
+
+    def numbers(self, name: str) -> list[str]:
+        """A list of phone numbers; left out, an empty one."""
+        value = self.values.get(name)
+        value = [] if value is None else value
+        if not isinstance(value, list) or len(value) > MOST_NUMBERS:
+            raise invalid(f"{name} must be a list of at most {MOST_NUMBERS} phone numbers.")
+        return [e164(number, name=name) for number in value]
+
+    def group_name_or_none(self, name: str) -> str | None:
+        """A group's name, which may be empty, or None when it is left out."""
+        return self._words(name, longest=LONGEST_NAME)
+
+    def group_or_none(self) -> GroupOrder | None:
+        """The group a text goes to: {key}, or {members, name} for a new one."""
+        value = self.values.get("group")
+        if value is None:
+            return None
+        if not isinstance(value, dict):
+            raise invalid("group must be an object with a key, or with members and a name.")
+        fields = Fields(value)
+        key = fields.word_or_none("key")
+        return GroupOrder(key=key, members=fields.numbers("members"), name=fields.group_name_or_none("name") or "")
 
     def text(self, name: str, *, media: list[Media]) -> str:
         """The words of a text; they may be left out when there is media."""

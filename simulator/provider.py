@@ -8,8 +8,9 @@ from aiohttp import web
 from simulator.callbacks import Callbacks
 from simulator.clock import moment, stamp
 from simulator.handsets import OFF, Text
-from simulator.network import Network, Order
-from simulator.parsing import body_of, e164, number_in_path, query_of, web_url
+from simulator.network import Network
+from simulator.orders import Order
+from simulator.parsing import Fields, body_of, e164, number_in_path, query_of, web_url
 from simulator.refusals import Refusal, invalid
 from simulator.shelf import Shelf
 
@@ -32,9 +33,13 @@ class ProviderApi:
             web.get("/v1/messages", self.messages),
             web.get("/v1/messages/{id}", self.message),
             web.post("/v1/messages/{id}/tapbacks", self.tapback),
+            web.post("/v1/media", self.add_file),
             web.get("/v1/media/{id}", self.file),
             web.post("/v1/threads/typing", self.typing),
             web.post("/v1/threads/read", self.read),
+            web.put("/v1/threads/background", self.set_background),
+            web.get("/v1/groups/{key}", self.group),
+            web.put("/v1/groups/{key}", self.rename_group),
             web.get("/v1/lines", self.lines),
             web.get("/v1/lines/{number}", self.line),
             web.get("/v1/lookup", self.lookup),
@@ -85,7 +90,7 @@ class ProviderApi:
         since = query.word_or_none("since")
         texts = self._memory.newest(
             line=query.number_or_none("line"),
-            human=query.number_or_none("human"),
+            far_end=query.thread_or_none("human"),
             since=None if since is None else moment(since),
             direction=query.choice_or_none("direction", ("outbound", "inbound")),
             limit=query.limit(),
@@ -111,19 +116,42 @@ class ProviderApi:
         path = self._shelf.path(file_id)
         return web.FileResponse(path, headers={"Content-Type": self._memory.files[file_id]["content_type"]})
 
+    async def add_file(self, request: web.Request) -> web.Response:
+        """Take a file from the agent's side, to be put behind a thread."""
+        file = await self._shelf.put(request.content.iter_any(), content_type=request.content_type)
+        return web.json_response(file, status=201)
+
     async def typing(self, request: web.Request) -> web.Response:
         """Show or hide the line's typing bubble."""
         body = await body_of(request)
-        line, human, on = body.number("line"), body.number("human"), body.flag("on")
-        self._network.type_from_line(line, human, on=on)
-        return web.json_response({"line": line, "human": human, "on": on})
+        line, human, group, on = body.number("line"), *_far_end(body), body.flag("on")
+        self._network.type_from_line(line, human, on=on, group=group)
+        return web.json_response({"line": line, "human": human, "group": group, "on": on})
 
     async def read(self, request: web.Request) -> web.Response:
-        """Send a read receipt for all the human wrote in a thread."""
+        """Send a read receipt for all that came in a thread."""
         body = await body_of(request)
-        line, human = body.number("line"), body.number("human")
-        up_to = self._network.read_from_line(line, human)
-        return web.json_response({"line": line, "human": human, "up_to_message_id": up_to})
+        line, human, group = body.number("line"), *_far_end(body)
+        up_to = self._network.read_from_line(line, human, group=group)
+        return web.json_response({"line": line, "human": human, "group": group, "up_to_message_id": up_to})
+
+    async def set_background(self, request: web.Request) -> web.Response:
+        """Put a file behind a thread on a handset, or take it away."""
+        body = await body_of(request)
+        line, human, media = body.number("line"), body.number("human"), body.word_or_none("media")
+        background = self._network.set_background(line, human, file=media)
+        return web.json_response({"line": line, "human": human, "background": background})
+
+    async def group(self, request: web.Request) -> web.Response:
+        """One group, with its members."""
+        return web.json_response(self._memory.group(request.match_info["key"]).as_json())
+
+    async def rename_group(self, request: web.Request) -> web.Response:
+        """Name a group anew."""
+        body = await body_of(request)
+        name = body.group_name_or_none("name") or ""
+        group = self._network.groups.rename_from_line(body.number("line"), request.match_info["key"], name=name)
+        return web.json_response(group.as_json())
 
     async def lines(self, request: web.Request) -> web.Response:
         """Every line of the provider."""
@@ -165,10 +193,11 @@ class ProviderApi:
 
 async def _order(request: web.Request) -> Order:
     body = await body_of(request)
-    media = body.media()
+    media, group = body.media(), body.group_or_none()
     order = Order(
         line=body.number("from"),
-        human=body.number("to"),
+        human="" if group else body.number("to"),
+        group=group,
         text=body.text("text", media=media),
         media=media,
         service=body.choice("service", SERVICES_ASKED, default="imessage"),
@@ -180,6 +209,12 @@ async def _order(request: web.Request) -> Order:
     if order.line == order.human:
         raise invalid("A line cannot text itself.")
     return order
+
+
+def _far_end(body: Fields) -> tuple[str, str | None]:
+    """The human of a thread, or a group's key and no human."""
+    group = body.word_or_none("group")
+    return ("", group) if group else (body.number("human"), None)
 
 
 def _asked_for(refusal: dict[str, Any]) -> Refusal:

@@ -14,7 +14,7 @@ import aiohttp
 
 from simulator.handsets import Text
 from simulator.network import Network
-from simulator.refusals import Refusal, invalid, unknown
+from simulator.refusals import Refusal, invalid
 
 logger = logging.getLogger(__name__)
 
@@ -68,9 +68,7 @@ class Shelf:
 
     def path(self, file_id: str) -> Path:
         """Where the file lies; raises `Refusal` (404)."""
-        if file_id not in self._network.memory.files:
-            raise unknown("unknown_media", "There is no file with this id.")
-        return self._folder / file_id
+        return self._folder / str(self._network.memory.file(file_id)["id"])
 
     def fetch(self, text: Text) -> None:
         """Fetch what an agent sent with a text, as the network would to show it; in the background."""

@@ -22,6 +22,8 @@ def test_a_text_to_a_line_is_told(network: Network, receiver: Receiver) -> None:
         "media": [{"url": "https://example.com/a.jpg", "content_type": "image/jpeg", "size": None}],
         "service": "imessage",
         "reply_to": None,
+        "effect": None,
+        "group": None,
         "sent_at": bubble["at"],
     }
 
@@ -119,7 +121,7 @@ def test_the_agents_read_receipt_shows(network: Network) -> None:
 def test_typing_is_told(network: Network, receiver: Receiver) -> None:
     network.control("POST", f"/handsets/{HUMAN}/typing", {"with": LINE, "on": True})
     eventually(lambda: receiver.taken)
-    assert receiver.taken[0]["data"] == {"line": LINE, "human": HUMAN, "on": True}
+    assert receiver.taken[0]["data"] == {"line": LINE, "human": HUMAN, "on": True, "group": None}
 
 
 def test_a_handset_that_is_off_does_nothing(network: Network) -> None:
