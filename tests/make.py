@@ -4,6 +4,7 @@ Rows are written directly, counters and routes included, so that a test of one d
 """
 
 import itertools
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,8 +16,8 @@ from contactrules.models import ContactRule
 from core import secrets
 from core.actor import Actor, Role
 from imessage import waiting
-from imessage.models import Connection, Conversation, MediaFile, Message, Part, Tapback
-from lines.models import Line, ProviderAccount, Route
+from imessage.models import Connection, Conversation, MediaFile, Message, Part, Participant, Tapback
+from lines.models import ANY_HUMAN, Line, ProviderAccount, Route
 
 HUMAN = "+15555550123"
 OTHER_HUMAN = "+15555550124"
@@ -150,8 +151,45 @@ def make_conversation(
     )
 
 
+def make_owned_line(identity: Identity, address: str | None = None, **fields: Any) -> Line:
+    """A line of the organization's own, attached to the identity after those it has."""
+    line = make_line(address, kind=Line.Kind.DEDICATED, organization=identity.organization, **fields)
+    Route.objects.create(line=line, line_kind=line.kind, human=ANY_HUMAN, identity=identity)
+    return line
+
+
+def make_owned_conversation(line: Line, human: str = HUMAN, **fields: Any) -> Conversation:
+    """An empty conversation of one human with the identity that the owned line speaks for."""
+    identity = line.routes.get().identity
+    connection = Connection.objects.create(
+        organization_id=identity.organization_id, identity=identity, line=line, owned_line=line, human=human
+    )
+    return make_conversation(connection=connection, owned_line=line, **fields)
+
+
+def make_group(
+    line: Line, humans: Sequence[str] = (HUMAN, OTHER_HUMAN), *, key: str = "", **fields: Any
+) -> Conversation:
+    """A group on an owned line with the identity that it speaks for; the provider has named it."""
+    identity = line.routes.get().identity
+    group = Conversation.objects.create(
+        organization_id=identity.organization_id,
+        identity=identity,
+        is_group=True,
+        owned_line=line,
+        thread_key=key or f"group-{next(_names)}",
+        **fields,
+    )
+    for human in humans:
+        Participant.objects.create(organization_id=group.organization_id, conversation=group, human=human)
+    return group
+
+
 def make_message(conversation: Conversation | None = None, text: str | None = "hi", **fields: Any) -> Message:
-    """The next message of a conversation, inbound unless said otherwise, with the conversation's counters kept."""
+    """The next message of a conversation, inbound unless said otherwise, with the conversation's counters kept.
+
+    In a group an inbound one needs its `human`, who wrote it.
+    """
     conversation = conversation or make_conversation()
     fields.setdefault("direction", "inbound")
     fields.setdefault("status", "received" if fields["direction"] == "inbound" else "sent")
@@ -161,11 +199,10 @@ def make_message(conversation: Conversation | None = None, text: str | None = "h
         identity_id=conversation.identity_id,
         conversation=conversation,
         connection=conversation.connection,
-        line=conversation.connection.line,
-        human=conversation.human,
+        line=conversation.line,
         position=conversation.next_position,
         text=text,
-        **fields,
+        **{"human": conversation.human, **fields},
     )
     if text is not None:
         Part.objects.create(message=message, index=0, kind=Part.Kind.TEXT, text=text)
@@ -202,15 +239,14 @@ def make_file(organization: Organization, identity: Identity | None = None, **fi
 
 
 def make_tapback(message: Message, kind: str = "like", *, ended_at: datetime | None = None, **fields: Any) -> Tapback:
-    """A live tapback of the human's on a message."""
+    """A live tapback of the human's on a message; in a group of `human`, or of the message's sender."""
     return Tapback.objects.create(
         organization_id=message.organization_id,
         message=message,
         connection_id=message.connection_id,
         kind=kind,
-        human=message.human,
         ended_at=ended_at,
-        **{"direction": "inbound", **fields},
+        **{"direction": "inbound", "human": message.human, **fields},
     )
 
 
