@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from api.agentphone.routes import api as agentphone
+from api.contiguity.routes import api as contiguity
 from api.errors import DialectAPI
 from api.inkbox.routes import api as inkbox
 
@@ -21,7 +22,17 @@ class Door:
 
 INKBOX = Door("inkbox", inkbox, mount="api/", roots=frozenset({"api"}), reference="api/v1/")
 AGENTPHONE = Door("agentphone", agentphone, mount="v1/", roots=frozenset({"v1"}), reference="v1/")
-DOORS = (INKBOX, AGENTPHONE)
+CONTIGUITY = Door(
+    "contiguity",
+    contiguity,
+    mount="",
+    # Those of the published API, those of the Python client, and where the document is.
+    roots=frozenset(
+        {"send", "conversations", "numbers", "imessage", "history", "leases", "leased", "lease", "contiguity"}
+    ),
+    reference="contiguity/",
+)
+DOORS = (INKBOX, AGENTPHONE, CONTIGUITY)
 
 _AT_ROOT = {root: door for door in DOORS for root in door.roots}
 

@@ -90,7 +90,8 @@ class Body(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _count_ignored(cls, data: Any) -> Any:
-        if isinstance(data, dict) and (unknown := data.keys() - cls.model_fields.keys()):
+        known = {field.alias or name for name, field in cls.model_fields.items()}
+        if isinstance(data, dict) and (unknown := data.keys() - known):
             _ignored_fields.labels(cls.__name__).inc(len(unknown))
             logger.debug("Ignored unknown request fields", extra={"body": cls.__name__, "count": len(unknown)})
         return data
