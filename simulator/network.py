@@ -94,7 +94,8 @@ class Network(Ledger):
         if order.group is not None:
             return self.groups.send(order, order.group, keyed=keyed), True
         if line.service == SMS:
-            order = replace(order, service=SMS, effect=None, reply_to=None)
+            left_out = tuple(name for name in ("effect", "reply_to") if getattr(order, name))
+            order = replace(order, service=SMS, effect=None, reply_to=None, left_out=left_out)
         self.check_reply(order.reply_to, line=order.line, far_end=order.human)
         record = first_record(order, keyed=keyed)
         outcome = "text_swallowed" if line.state == FLAGGED else self._outcome(order.human, order.service)
@@ -145,15 +146,15 @@ class Network(Ledger):
         Raises `Refusal`: 404, 409 where there is no iMessage, 422 for a file that is no picture.
         """
         self.helped_line(number)
-        handset = self.memory.handset(human)
-        if handset.service == SMS:
+        if self.memory.handset(human).service == SMS:
             raise needs_imessage(human)
         facts = None if file is None else self.memory.file(file)
         if facts and not facts["content_type"].startswith("image/"):
             raise invalid("A background must be a picture.")
-        if facts != handset.backgrounds.get(number):
+        shown = self.memory.handset(human).backgrounds.get(number)
+        if (facts and facts["sha256"]) != (shown and shown["sha256"]):
             self.commit({"type": "line_background", "line": number, "human": human, "background": facts})
-        return facts
+        return self.memory.handset(human).backgrounds.get(number)
 
     def _thread_of_line(self, number: str, human: str, group: str | None) -> tuple[str, Record]:
         """The far end of a line's thread, and what a record of a deed in a group says beyond one of two."""

@@ -22,7 +22,10 @@ class GroupOrder:
 
 @dataclass(frozen=True)
 class Order:
-    """A text to a human, or to a group with `human` empty; `service` is imessage, auto or sms."""
+    """A text to a human, or to a group with `human` empty; `service` is imessage, auto or sms.
+
+    `left_out` are the names of what was asked for and a line with SMS alone cannot send.
+    """
 
     line: str
     human: str
@@ -34,6 +37,7 @@ class Order:
     key: str | None = None
     reference: str | None = None
     group: GroupOrder | None = None
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,7 @@ def first_record(order: Order, *, keyed: bool) -> Record:
         "effect": order.effect,
         "reply_to": order.reply_to,
         "asked_service": order.service,
+        "left_out": list(order.left_out),
         # A line without a send key knows neither key nor reference, like a provider that never offered them.
         "idempotency_key": order.key if keyed else None,
         "reference": order.reference if keyed else None,
@@ -92,6 +97,7 @@ def answer_of(record: Record) -> dict[str, Any]:
         "to": record.get("group") or record["human"],
         "status": "queued" if record["status"] == "failed" else "sent",
         "service": record["service"],
+        "left_out": record.get("left_out", []),
         "created_at": record["created_at"],
     }
 

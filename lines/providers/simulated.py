@@ -26,6 +26,8 @@ from lines.providers.base import (
     Deadlines,
     Driver,
     ErrorClass,
+    Group,
+    GroupChanged,
     Installed,
     LineReading,
     ListedLine,
@@ -47,6 +49,7 @@ from lines.providers.base import (
     Thread,
     TypingChanged,
     Unrecognised,
+    Upload,
 )
 
 _CLASSES = {
@@ -74,7 +77,19 @@ _SCOPES = {
 }
 
 # What is gone without the helper.
-_HELPED = ("tapback", "tapback_remove", "tapback_emoji", "typing", "typing_end", "read_receipt")
+_HELPED = (
+    "tapback",
+    "tapback_remove",
+    "tapback_emoji",
+    "typing",
+    "typing_end",
+    "read_receipt",
+    "group_rename",
+    "background",
+)
+
+# What a number with SMS alone leaves out of a text.
+_NOTES = {"effect": "effect_dropped", "reply_to": "reply_dropped"}
 
 _LINE_STATES = {"online": "healthy", "offline": "down", "signed_out": "down", "flagged": "flagged"}
 
@@ -97,7 +112,10 @@ class SimulatedDriver(Driver):
         read_receipt=True,
         reads_in=True,
         lookup=True,
-        most_media=10,
+        most_media=20,
+        groups=True,
+        group_rename=True,
+        background=True,
         health="state of the line",
     )
     limits = UNLIMITED
@@ -109,7 +127,7 @@ class SimulatedDriver(Driver):
     def send(self, account: Account, order: SendOrder) -> SendReceipt:
         body = {
             "from": order.line,
-            "to": order.human,
+            **_addressed(order),
             "text": order.text,
             "media": list(order.media),
             "effect": order.effect or None,
@@ -145,14 +163,14 @@ class SimulatedDriver(Driver):
             "/v1/messages",
             params={
                 "line": order.line,
-                "human": order.human,
+                "human": order.group.key if order.group else order.human,
                 "since": since.isoformat(),
                 "direction": "outbound",
                 "limit": 100,
             },
         )
         for sent in reversed(found.get("messages", [])):
-            if sent["text"] == order.text and sent["id"] not in known:
+            if sent["text"] == order.text and sent["id"] not in known and _is_for(order, sent):
                 return _accepted(sent)
         return None
 
@@ -178,10 +196,20 @@ class SimulatedDriver(Driver):
         _call("POST", account, f"/v1/messages/{quote(handle, safe='')}/tapbacks", json=body)
 
     def typing(self, account: Account, *, line: str, human: str, on: bool, chat: str = "") -> None:
-        _call("POST", account, "/v1/threads/typing", json={"line": line, "human": human, "on": on})
+        _call("POST", account, "/v1/threads/typing", json={**_thread(line, human, chat), "on": on})
 
     def mark_read(self, account: Account, *, line: str, human: str, chat: str = "") -> None:
-        _call("POST", account, "/v1/threads/read", json={"line": line, "human": human})
+        _call("POST", account, "/v1/threads/read", json=_thread(line, human, chat))
+
+    def background(self, account: Account, *, line: str, human: str, media: Upload | None, chat: str = "") -> None:
+        file = None
+        if media is not None:
+            headers = {"Content-Type": media.content_type}
+            file = _call("POST", account, "/v1/media", content=media.content, headers=headers)["id"]
+        _call("PUT", account, "/v1/threads/background", json={"line": line, "human": human, "media": file})
+
+    def rename_group(self, account: Account, *, line: str, chat: str, name: str) -> None:
+        _call("PUT", account, f"/v1/groups/{quote(chat, safe='')}", json={"line": line, "name": name})
 
     def lookup_service(self, account: Account, *, line: str, address: str) -> ServiceAnswer:
         found = _call("GET", account, "/v1/lookup", params={"number": address})
@@ -242,7 +270,8 @@ class SimulatedDriver(Driver):
     def identify(self, account: Account, *, body: bytes) -> CallbackId:
         event = _parsed(body)
         data = event["data"]
-        thread = f"{data.get('line', '')}/{data.get('human', '')}"
+        group = _group(data.get("group"))
+        thread = f"{data.get('line', '')}/{group.key if group else data.get('human', '')}"
         return CallbackId(key=str(event["id"]), thread=thread, at=_time(event.get("created_at")))
 
     def parse(self, account: Account, *, body: bytes) -> list[Report]:
@@ -251,10 +280,12 @@ class SimulatedDriver(Driver):
 
 
 def _report(kind: str, data: dict[str, Any]) -> Report:
+    group = _group(data.get("group"))
     thread: dict[str, Any] = {
         "line": str(data.get("line", "")),
         "human": str(data.get("human", "")),
         "at": _time(data.get("at") or data.get("sent_at")),
+        "chat": group.key if group else "",
     }
     match kind:
         case "message.received":
@@ -266,6 +297,8 @@ def _report(kind: str, data: dict[str, Any]) -> Report:
                 media=media,
                 service=data.get("service", "imessage"),
                 reply_to=_reply_target(data.get("reply_to")),
+                effect=data.get("effect") or "",
+                group=group,
             )
         case "message.status":
             return StatusChanged(
@@ -288,6 +321,8 @@ def _report(kind: str, data: dict[str, Any]) -> Report:
                 emoji=data.get("emoji") or "",
                 removed=kind == "tapback.removed",
             )
+        case "group.changed" if group:
+            return GroupChanged(**thread, group=group)
         case "typing.changed":
             return TypingChanged(**thread, on=bool(data.get("on")))
     return Unrecognised(**thread, raw_type=kind)
@@ -300,12 +335,20 @@ def _parsed(body: bytes) -> dict[str, Any]:
     return event
 
 
-def _call(method: str, account: Account, path: str, *, deadline: float | None = None, **request: Any) -> dict[str, Any]:
+def _call(
+    method: str,
+    account: Account,
+    path: str,
+    *,
+    deadline: float | None = None,
+    headers: dict[str, str] | None = None,
+    **request: Any,
+) -> dict[str, Any]:
     try:
         response = _client().request(
             method,
             account.base_url + path,
-            headers=_auth(account),
+            headers={**_auth(account), **(headers or {})},
             timeout=deadline or account.deadlines.poll,
             **request,
         )
@@ -319,13 +362,40 @@ def _call(method: str, account: Account, path: str, *, deadline: float | None = 
 
 
 def _accepted(sent: dict[str, Any]) -> SendReceipt:
+    group = _group(sent.get("group"))
     return SendReceipt(
         outcome=Outcome.ACCEPTED,
         line=str(sent.get("from") or ""),
         handle=str(sent.get("id", "")),
         state=str(sent.get("status") or "sent"),
         service=str(sent.get("service") or "imessage"),
+        chat=group.key if group else "",
+        notes=[_NOTES[word] for word in sent.get("left_out") or []],
     )
+
+
+def _addressed(order: SendOrder) -> dict[str, Any]:
+    if order.group is None:
+        return {"to": order.human}
+    if order.group.key:
+        return {"group": {"key": order.group.key}}
+    return {"group": {"members": list(order.group.members), "name": order.group.name}}
+
+
+def _is_for(order: SendOrder, sent: dict[str, Any]) -> bool:
+    """Whether a text that the line sent went where the order was to go; a group it made has no key to ask for."""
+    if order.group is None or order.group.key:
+        return True
+    group = _group(sent.get("group"))
+    return group is not None and set(group.members) == set(order.group.members)
+
+
+def _thread(line: str, human: str, chat: str) -> dict[str, Any]:
+    return {"line": line, "human": human} if human else {"line": line, "group": chat}
+
+
+def _group(group: Any) -> Group | None:
+    return Group(str(group["key"]), tuple(group["members"]), str(group["name"])) if group else None
 
 
 def _unreachable() -> ProviderError:

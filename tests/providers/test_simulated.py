@@ -11,9 +11,17 @@ import pytest
 from lines.providers.base import (
     Account,
     ErrorClass,
+    Group,
+    GroupChanged,
     Outcome,
     ProviderCallFailed,
+    ReplyTarget,
     SendOrder,
+    StatusChanged,
+    TapbackArrived,
+    TextArrived,
+    TypingChanged,
+    Upload,
 )
 from lines.providers.simulated import SimulatedDriver
 from tests.simulator.running import HUMAN, LINE, OTHER_HUMAN, SECRET, Network, Receiver, eventually
@@ -128,6 +136,88 @@ def test_tapbacks_reads_and_typing_reach_the_handset(account: Account, network: 
     assert shown["read_at"]
     with pytest.raises(ProviderCallFailed) as refused:
         DRIVER.tapback(account, line=LINE, human=HUMAN, handle="no/such", part=0, kind="love", emoji="", remove=False)
+    assert refused.value.error
+    assert refused.value.error.error_class is ErrorClass.PERMANENT
+
+
+def into(group: Group, key: str, text: str, **fields: Any) -> SendOrder:
+    return SendOrder(key=key, line=LINE, human="", text=text, group=group, **fields)
+
+
+def test_a_group_is_made_written_in_and_named(account: Account, network: Network) -> None:
+    made = DRIVER.send(account, into(Group("", (HUMAN, OTHER_HUMAN), "Trip"), "g1", "hi all"))
+    group = Group(made.chat)
+    bubble = network.text_in("The sea!", human=OTHER_HUMAN, to=made.chat)
+    DRIVER.send(account, into(group, "g2", "Booked.", reply_to=ReplyTarget(bubble["id"])))
+    DRIVER.tapback(
+        account, line=LINE, human="", handle=bubble["id"], part=0, kind="love", emoji="", remove=False, chat=made.chat
+    )
+    DRIVER.typing(account, line=LINE, human="", on=True, chat=made.chat)
+    DRIVER.mark_read(account, line=LINE, human="", chat=made.chat)
+    DRIVER.rename_group(account, line=LINE, chat=made.chat, name="Voyage")
+    first, second, third = network.inbox(HUMAN, **{"with": made.chat})
+    assert [first["text"], second["from"], third["quoted"]["text"]] == ["hi all", OTHER_HUMAN, "The sea!"]
+    assert second["tapbacks"][0]["from"] == LINE
+    assert first["group"]["name"] == "Voyage"
+
+
+def test_a_lost_new_group_is_found_by_its_members(account: Account, network: Network) -> None:
+    network.set_faults(send_key=False, lost_answer={"next": 1})
+    lost = into(Group("", (HUMAN, OTHER_HUMAN)), "g3", "lost in a group")
+    assert DRIVER.send(account, lost).outcome is Outcome.UNKNOWN
+    found = DRIVER.find_sent(account, lost, since=LONG_AGO, known=set())
+    assert found
+    assert found.chat.startswith("grp_")
+    other = into(Group("", (HUMAN, "+15555550149")), "g3", "lost in a group")
+    assert DRIVER.find_sent(account, other, since=LONG_AGO, known=set()) is None
+    there = into(Group(found.chat), "g3", "lost in a group")
+    assert DRIVER.find_sent(account, there, since=LONG_AGO, known=set())
+
+
+def test_what_happens_in_a_group_is_told_with_it(account: Account, network: Network) -> None:
+    network.set_faults(callback_copies=None)
+    _, before = DRIVER.poll(account, cursor="")
+    key = DRIVER.send(account, into(Group("", (HUMAN, OTHER_HUMAN), "Trip"), "g4", "hi")).chat
+    network.text_in("hello", human=OTHER_HUMAN, to=key, effect="slam")
+    network.control("POST", f"/handsets/{HUMAN}/tapbacks", {"bubble": "last", "kind": "love", "with": key})
+    network.control("POST", f"/handsets/{HUMAN}/typing", {"with": key, "on": True})
+    network.control("PATCH", f"/handsets/{HUMAN}/groups/{key}", {"remove": [OTHER_HUMAN], "name": "Solo"})
+    bodies, _ = DRIVER.poll(account, cursor=before)
+    assert {DRIVER.identify(account, body=body).thread for body in bodies} == {f"{LINE}/{key}"}
+    reports = [report for body in bodies for report in DRIVER.parse(account, body=body)]
+    assert [type(report) for report in reports] == [
+        *[StatusChanged, StatusChanged, TextArrived, TapbackArrived, TypingChanged, GroupChanged]
+    ]
+    assert {report.chat for report in reports} == {key}
+    assert [report.human for report in reports] == ["", "", OTHER_HUMAN, HUMAN, HUMAN, HUMAN]
+    text, changed = reports[2], reports[-1]
+    assert isinstance(text, TextArrived)
+    assert isinstance(changed, GroupChanged)
+    assert (text.group, text.effect) == (Group(key, (HUMAN, OTHER_HUMAN), "Trip"), "slam")
+    assert changed.group == Group(key, (HUMAN,), "Solo")
+
+
+def test_a_background_is_put_behind_a_thread(account: Account, network: Network) -> None:
+    network.text_in("hi")
+    picture = Upload("sea.png", "image/png", b"not really a picture")
+
+    def shown() -> Any:
+        return network.control("GET", f"/handsets/{HUMAN}/inbox", **{"with": LINE}).json()["background"]
+
+    for _ in range(2):
+        DRIVER.background(account, line=LINE, human=HUMAN, media=picture)
+    assert shown()["size"] == len(picture.content)
+    DRIVER.background(account, line=LINE, human=HUMAN, media=None)
+    assert shown() is None
+
+
+def test_what_a_number_with_sms_alone_leaves_out_is_noted(account: Account, network: Network) -> None:
+    number = "+15555550109"
+    network.control("PUT", f"/lines/{number}", {"kind": "dedicated", "service": "sms"})
+    receipt = DRIVER.send(account, SendOrder(key="s1", line=number, human=HUMAN, text="hi", effect="slam"))
+    assert (receipt.service, list(receipt.notes)) == ("sms", ["effect_dropped"])
+    with pytest.raises(ProviderCallFailed) as refused:
+        DRIVER.typing(account, line=number, human=HUMAN, on=True)
     assert refused.value.error
     assert refused.value.error.error_class is ErrorClass.PERMANENT
 
