@@ -20,6 +20,7 @@ from core.phones import pretty
 from core.texts import cleaned
 from core.wake import wake
 from events.record import record
+from imessage import owning
 from imessage.draining import lock_router_queue, wake_queue, wake_router
 from imessage.errors import ConnectionReleased, NoRouter
 from imessage.models import Connection, Conversation, Direction, RouterMessage
@@ -143,7 +144,8 @@ def release(actor: Actor, connection: Connection, *, by: str = "admin") -> Conne
         )
         if not ended:
             raise ConnectionReleased("This connection has ended already.")
-        release_line(identity, connection.human)
+        if connection.owned_line_id is None:
+            release_line(identity, connection.human)
         gate.shut(identity.id)
         _tell(actor, "connection.released", connection, {"by": by})
         # What was queued will not leave any more: the drain declines it.
@@ -154,7 +156,7 @@ def release(actor: Actor, connection: Connection, *, by: str = "admin") -> Conne
 
 
 def delete_identity(actor: Actor, identity: Identity) -> None:
-    """End an identity: its connections are released, its keys revoked, its subscriptions ended by a job.
+    """End an identity: connections released, numbers detached, keys revoked, subscriptions ended by a job.
 
     Its handle stays taken and what was said stays readable for admins. Raises `Forbidden` unless an admin. Deleting
     it again changes nothing.
@@ -167,6 +169,7 @@ def delete_identity(actor: Actor, identity: Identity) -> None:
         active = Connection.objects.filter(identity=identity, status=Connection.Status.ACTIVE).order_by("id")
         for connection in active.select_related("identity"):
             release(actor, connection, by="identity")
+        owning.detach_all(actor, identity)
         retire_identity(actor, identity)
         wake("webhooks.end_subscriptions", identity_id=str(identity.id))
 
@@ -223,7 +226,8 @@ def _connect(human: str, handle: str, *, replacing: bool = False) -> tuple[str, 
     note_decision(identity, human, given, direction=Decision.Direction.INBOUND, subject=Decision.Subject.CONNECT)
     if not given.allowed:
         return "blocked", _unknown_agent(handle)
-    current = Connection.objects.filter(identity=identity, human=human, status="active").select_related("line").first()
+    pooled = Connection.objects.pooled().filter(identity=identity, human=human, status="active")
+    current = pooled.select_related("line").first()
     if current:
         return "already_connected", (
             f"You are already connected to {name_of(identity)}. Text it at {pretty(current.line.address)}."
@@ -269,7 +273,8 @@ def _open(identity: Identity, human: str, line: Line) -> Connection:
 
 def _disconnect(human: str, handle: str) -> tuple[str, str]:
     active = list(
-        Connection.objects.filter(human=human, status=Connection.Status.ACTIVE)
+        Connection.objects.pooled()
+        .filter(human=human, status=Connection.Status.ACTIVE)
         .select_related("identity")
         .order_by("created_at")
     )
@@ -287,7 +292,8 @@ def _disconnect(human: str, handle: str) -> tuple[str, str]:
 
 
 def _help(human: str) -> str:
-    active = list(Connection.objects.filter(human=human, status=Connection.Status.ACTIVE).select_related("identity"))
+    pooled = Connection.objects.pooled().filter(human=human, status=Connection.Status.ACTIVE)
+    active = list(pooled.select_related("identity"))
     return (
         "Text one of these to this number:\n"
         "connect @handle – talk with an agent\n"
@@ -313,7 +319,9 @@ def _human(number: str) -> Actor:
 
 def _tell(actor: Actor, type: str, connection: Connection, data: dict[str, str]) -> None:
     conversation_id = (
-        Conversation.objects.filter(identity_id=connection.identity_id, thread_key=connection.human, owned_line=None)
+        Conversation.objects.filter(
+            identity_id=connection.identity_id, thread_key=connection.human, owned_line=connection.owned_line_id
+        )
         .values_list("id", flat=True)
         .first()
     )

@@ -10,7 +10,7 @@ from django.utils import timezone
 from procrastinate.contrib.django import app
 
 from core.wake import wake
-from imessage import connecting, media, moving, queues, releasing
+from imessage import connecting, media, moving, owning, queues, releasing
 from imessage.draining import ConversationQueue, RouterQueue, drain, wake_queue, wake_router
 from imessage.models import Conversation, Message, RouterMessage
 from imessage.receiving import apply_in_order
@@ -90,6 +90,13 @@ def tidy_media(timestamp: int) -> None:
     """Forget files that nothing holds any more, and nudge those whose fetching has gone quiet."""
     media.forget()
     media.wake_pending()
+
+
+@app.periodic(cron="* * * * *")
+@app.task(name="imessage.release_expired", queueing_lock="imessage.release_expired")
+def release_expired(timestamp: int) -> None:
+    """Give back the numbers whose time is over."""
+    owning.release_expired()
 
 
 @app.periodic(cron="* * * * * */15")

@@ -71,7 +71,7 @@ def _move(move: Move, item: MoveItem, *, now: datetime) -> None:
     step = moving.place(move, item, now=now)
     if step is None:
         return
-    connection = Connection.objects.filter(identity=identity, human=item.human, status="active").first()
+    connection = Connection.objects.pooled().filter(identity=identity, human=item.human, status="active").first()
     if connection is None or connection.line_id != move.line_id:
         moving.note_result(move, item, MoveItem.State.SKIPPED)
         return

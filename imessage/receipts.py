@@ -15,9 +15,10 @@ from core.actor import Actor
 from events.feed import publish_signal
 from events.record import record
 from imessage.errors import ConnectionReleased, NotEnabled, RecipientBlocked
-from imessage.models import Conversation, DeliveryStep, Direction, Message
+from imessage.models import Conversation, DeliveryStep, Direction, Message, Service
 from imessage.telling import tell
 from lines.direct import direct_call
+from lines.failover import identity_of
 from lines.models import Line
 from lines.providers.base import ProviderError
 from lines.threads import chat_of
@@ -151,20 +152,36 @@ def mark_read(actor: Actor, conversation: Conversation) -> int:
         return 0
     # Where the human wrote it: after a move that may be the former line. SMS knows no receipts.
     if newest.line.service != Line.Service.SMS:
-        chat = chat_of(newest.line, conversation.human)
+        chat = conversation.chat or chat_of(newest.line, conversation.human)
         with direct_call(newest.line) as (driver, account):
             driver.mark_read(account, line=newest.line.address, human=conversation.human, chat=chat)
     return _mark(actor, conversation, up_to=newest.position)
 
 
-def send_typing(actor: Actor, conversation: Conversation) -> None:
-    """Show the typing bubble on the human's phone; it ends by itself. Raises as `mark_read` does."""
+def send_typing(actor: Actor, conversation: Conversation, *, on: bool = True) -> bool:
+    """Show the typing bubble on the human's phone, or take it away; it ends by itself, too.
+
+    False when the thread's service knows none: nothing was called. Raises as `mark_read` does.
+    """
     conversation = _reachable(conversation)
+    if not speaks_imessage(conversation):
+        return False
     line = conversation.line
-    chat = chat_of(line, conversation.human)
+    chat = conversation.chat or chat_of(line, conversation.human)
     with direct_call(line) as (driver, account):
-        driver.typing(account, line=line.address, human=conversation.human, on=True, chat=chat)
-    signal_typing(conversation, on=True, by="agent")
+        # Where it cannot be taken away it lapses in a moment.
+        if on or driver.card.typing_end:
+            driver.typing(account, line=line.address, human=conversation.human, on=on, chat=chat)
+    signal_typing(conversation, on=on, by="agent")
+    return True
+
+
+def speaks_imessage(conversation: Conversation) -> bool:
+    """Whether the thread is iMessage now: its line is, and the newest text that the agent sees went so."""
+    if conversation.line.service == Line.Service.SMS:
+        return False
+    newest = Message.objects.filter(conversation=conversation, is_blocked=False).order_by("-position")
+    return newest.values_list("service", flat=True).first() in {None, Service.IMESSAGE}
 
 
 def signal_typing(conversation: Conversation, *, on: bool, by: str) -> None:
@@ -196,12 +213,23 @@ def check_reachable(conversation: Conversation) -> Verdict:
         raise NotEnabled()
     if not conversation.is_open:
         raise ConnectionReleased()
-    given = verdict(conversation.identity, conversation.human, direction=Decision.Direction.OUTBOUND)
+    if not conversation.is_group:
+        return check_recipient(conversation.identity, conversation.human)
+    if conversation.identity_id != identity_of(conversation.line):
+        raise ConnectionReleased("This number is not the agent's any more.")
+    # One who may not be written to stops the whole group: it cannot be written to without them.
+    present = conversation.participants.present().values_list("human", flat=True)
+    return [check_recipient(conversation.identity, human) for human in list(present) or [""]][-1]
+
+
+def check_recipient(identity: Identity, human: str) -> Verdict:
+    """The verdict that allows writing to this human, else raises `RecipientBlocked`."""
+    given = verdict(identity, human, direction=Decision.Direction.OUTBOUND)
     if not given.allowed:
         raise RecipientBlocked(
             "A contact rule blocks this recipient; nothing was sent.",
             matched_rule_id=given.rule_id,
-            address=conversation.human,
+            address=human,
             reason=given.reason,
         ).because(given)
     return given

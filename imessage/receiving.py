@@ -348,6 +348,7 @@ def _take_tapback(message: Message, report: TapbackArrived | TapbackTextArrived,
     tapbacks.receive_tapback(
         _human(report.human),
         message,
+        human=report.human,
         kind=report.kind,
         emoji=cleaned(report.emoji),
         part_index=part,

@@ -42,11 +42,14 @@ def note_imessage(human: str) -> None:
 
 def should_look_up(line: Line, human: str, *, is_first: bool, now: datetime) -> bool:
     """Whether to ask before sending: on a first contact or after a downgrade, where the line can and may."""
+    known = Recipient.objects.filter(human=human).first()
+    return bool(is_first or (known and known.downgrades)) and may_look_up(line, now=now)
+
+
+def may_look_up(line: Line, *, now: datetime) -> bool:
+    """Whether the line can look a number up, and has a lookup left by its pace."""
     card = driver_of(line.account).card.without(line.lost_capabilities)
     if not card.lookup:
-        return False
-    known = Recipient.objects.filter(human=human).first()
-    if not (is_first or (known and known.downgrades)):
         return False
     limits = limits_of(line)
     asked = Recipient.objects.filter(looked_up_on=line)
@@ -64,6 +67,17 @@ def is_on_imessage(line: Line, human: str) -> bool:
     known = Recipient.objects.filter(human=human).exclude(looked_up_at=None).first()
     service = known.service if known and _is_fresh(known) else _look_up(line, human)
     return service in {"imessage", _UNKNOWN, ""}
+
+
+def known_of(human: str) -> Recipient | None:
+    """The last answer about this number, while it is to be trusted."""
+    known = Recipient.objects.filter(human=human).exclude(service__in=["", _UNKNOWN]).first()
+    return known if known and _is_fresh(known) else None
+
+
+def ask(line: Line, human: str) -> Recipient | None:
+    """Look the number up over this line now; None when nobody could tell. Calls out: outside any transaction."""
+    return known_of(human) if _look_up(line, human) != _UNKNOWN else None
 
 
 def _is_fresh(known: Recipient) -> bool:

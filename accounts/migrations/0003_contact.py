@@ -7,27 +7,36 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('accounts', '0002_cache_table'),
+        ("accounts", "0002_cache_table"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Contact',
+            name="Contact",
             fields=[
-                ('id', models.UUIDField(default=core.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('phone_number', models.CharField(help_text='E.164.', max_length=16)),
-                ('name', models.CharField(max_length=200)),
-                ('email', models.CharField(blank=True, max_length=254)),
-                ('notes', models.TextField(blank=True)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('updated_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('organization', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='contacts', to='accounts.organization')),
+                ("id", models.UUIDField(default=core.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                ("phone_number", models.CharField(help_text="E.164.", max_length=16)),
+                ("name", models.CharField(max_length=200)),
+                ("email", models.CharField(blank=True, max_length=254)),
+                ("notes", models.TextField(blank=True)),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("updated_at", models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "organization",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="contacts",
+                        to="accounts.organization",
+                    ),
+                ),
             ],
             options={
-                'indexes': [models.Index(fields=['organization', '-created_at', '-id'], name='contact_org_newest')],
-                'constraints': [models.UniqueConstraint(fields=('organization', 'phone_number'), name='contact_number_once')],
+                "indexes": [models.Index(fields=["organization", "-created_at", "-id"], name="contact_org_newest")],
+                "constraints": [
+                    models.UniqueConstraint(fields=("organization", "phone_number"), name="contact_number_once")
+                ],
             },
         ),
     ]

@@ -70,8 +70,14 @@ class LineQuerySet(models.QuerySet["Line"]):
         """Dedicated lines of the actor's organization; shared lines are hidden from every tenant."""
         if actor.role is Role.OPERATOR:
             return self
+        rows = self.ever_of(actor).filter(released_at=None)
+        return rows.exclude(wanted=Line.Wanted.RETIRED)
+
+    def ever_of(self, actor: Actor) -> Self:
+        """Dedicated lines that are or were the actor's organization's; for a bound key its identity's of now."""
+        if actor.role is Role.OPERATOR:
+            return self.filter(kind=Line.Kind.DEDICATED).exclude(organization=None)
         rows = self.filter(kind=Line.Kind.DEDICATED, organization_id=actor.organization_id)
-        rows = rows.exclude(wanted=Line.Wanted.RETIRED)
         return rows.filter(routes__identity_id=actor.identity_id, routes__held_until=None) if actor.is_agent else rows
 
     def claimable(self) -> Self:
@@ -162,6 +168,9 @@ class Line(models.Model):
         default=dict, blank=True, db_default={}, help_text="Which of its owner's numbers may stand in for it."
     )
     contact_card = models.JSONField(default=dict, blank=True, db_default={}, help_text="Who humans see it as.")
+    released_at = models.DateTimeField(
+        null=True, blank=True, help_text="Dedicated: when its owner gave it back; an operator may offer it again."
+    )
     created_at = models.DateTimeField(default=timezone.now)
 
     objects = LineQuerySet.as_manager()
