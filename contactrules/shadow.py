@@ -4,6 +4,7 @@ The second verdict is given after the fact, from the decision that was kept and 
 of a shadow stands where messages are received or sent: it costs them nothing and cannot touch them.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -189,15 +190,15 @@ def differing(actor: Actor, shadow: Shadow) -> QuerySet[ShadowVerdict]:
     return verdicts.exclude(allowed=F("would_allow"))
 
 
-def differing_about(actor: Actor, identity_id: UUID, human: str) -> QuerySet[ShadowVerdict]:
-    """The verdicts on one human that were not the real ones, of every shadow there was on an identity."""
+def differing_about(actor: Actor, identity_id: UUID, humans: Sequence[str]) -> QuerySet[ShadowVerdict]:
+    """The verdicts on these humans that were not the real ones, of every shadow there was on an identity."""
     shadows = list(
         Shadow.objects.visible_to(actor).filter(identity_id=identity_id).values_list("id", "organization_id")
     )
     verdicts = ShadowVerdict.objects.visible_to(actor).filter(
         organization_id__in={organization_id for _, organization_id in shadows},
         shadow_id__in=[shadow_id for shadow_id, _ in shadows],
-        human=human,
+        human__in=humans,
     )
     return verdicts.exclude(allowed=F("would_allow"))
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from django.db.models import Q
 
 from imessage.again import OUTCOME_UNKNOWN
-from imessage.models import Connection, Message
+from imessage.models import Connection, Message, Participant
 
 FAILED = (Message.Status.ERROR, Message.Status.DECLINED)
 
@@ -26,7 +26,16 @@ def with_downgraded() -> Q:
     return Q(pk__in=Message.objects.filter(was_downgraded=True).values("conversation_id"))
 
 
+def is_open() -> Q:
+    """The agent may act in it, as far as the connection goes: `Conversation.is_open` as a question."""
+    return Q(connection__status=Connection.Status.ACTIVE) | Q(is_group=True)
+
+
 def waiting_since(latest: datetime) -> Q:
-    """A connected human has waited for an answer at least since then."""
-    waits = Q(waiting_since__isnull=False, waiting_since__lte=latest)
-    return waits & Q(connection__status=Connection.Status.ACTIVE)
+    """A connected human, or a group, has waited for an answer at least since then."""
+    return Q(waiting_since__isnull=False, waiting_since__lte=latest) & is_open()
+
+
+def with_member(condition: Q) -> Q:
+    """Groups that somebody is or was in who fulfils a condition on participants."""
+    return Q(pk__in=Participant.objects.filter(condition).values("conversation_id"))

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
 
-from django.db.models import Prefetch, Q, QuerySet
+from django.db.models import Prefetch, Q, QuerySet, prefetch_related_objects
 
 from events.models import Event
 from imessage.models import (
@@ -18,6 +18,7 @@ from imessage.models import (
     DeliveryStep,
     Direction,
     Message,
+    Participant,
     Tapback,
     TapbackChange,
 )
@@ -62,14 +63,12 @@ def set_back(conversation: Conversation, messages: Iterable[Message], at: dateti
 
 
 def set_back_conversation(conversation: Conversation, at: datetime) -> None:
-    """Set a conversation's connection and counters back; `connection` is the one of then, or the first of all."""
-    pair = Connection.objects.filter(identity_id=conversation.identity_id, human=conversation.human)
-    then = pair.filter(created_at__lte=at).order_by("-created_at", "-id") or pair.order_by("created_at", "id")
-    connection = then.select_related("line").first()
-    if connection:
-        if connection.released_at and connection.released_at > at:
-            connection.status, connection.released_at, connection.released_by = Connection.Status.ACTIVE, None, ""
-        conversation.connection = connection
+    """Set a conversation's connection, or who is in a group, and its counters back; `connection` is the one of then,
+    or the first of all."""
+    if conversation.is_group:
+        _set_back_group(conversation, at)
+    else:
+        _set_back_connection(conversation, at)
     said = Message.objects.filter(conversation=conversation, created_at__lte=at)
     blocked = said.filter(Q(is_blocked=True) | Q(released_at__gt=at))
     visible = said.filter(is_blocked=False).exclude(released_at__gt=at)
@@ -78,6 +77,26 @@ def set_back_conversation(conversation: Conversation, at: datetime) -> None:
     conversation.next_position = (last or 0) + 1
     conversation.blocked_total, conversation.visible_total = blocked.count(), visible.count()
     conversation.visible_unread = unread.count()
+
+
+def _set_back_connection(conversation: Conversation, at: datetime) -> None:
+    pair = Connection.objects.filter(
+        identity_id=conversation.identity_id, human=conversation.human, owned_line_id=conversation.owned_line_id
+    )
+    then = pair.filter(created_at__lte=at).order_by("-created_at", "-id") or pair.order_by("created_at", "id")
+    connection = then.select_related("line").first()
+    if connection:
+        if connection.released_at and connection.released_at > at:
+            connection.status, connection.released_at, connection.released_by = Connection.Status.ACTIVE, None, ""
+        conversation.connection = connection
+
+
+def _set_back_group(conversation: Conversation, at: datetime) -> None:
+    """Whoever had come stays among its participants, as they were; nobody had left later."""
+    prefetch_related_objects([conversation], Prefetch("participants", Participant.objects.filter(joined_at__lte=at)))
+    for one in conversation.participants.all():
+        if one.left_at and one.left_at > at:
+            one.left_at = None
 
 
 def events_of(rows: QuerySet[Event], conversation: Conversation) -> QuerySet[Event]:
@@ -105,6 +124,7 @@ def _set_back_outbound(message: Message, shape: dict[str, Any] | None) -> None:
     error = cast(dict[str, str], shape["error"] or {})
     message.status, message.service = shape["status"], shape["service"]
     message.was_downgraded = shape["was_downgraded"]
+    message.reply_unresolved = shape.get("reply_unresolved")
     message.error_code, message.error_reason = error.get("code", ""), error.get("reason", "")
     message.error_message, message.error_detail = error.get("message", ""), error.get("detail", "")
 

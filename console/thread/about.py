@@ -9,13 +9,14 @@ from urllib.parse import urlsplit
 from django.db.models import Count, Q
 from django.utils import timezone
 
+from console.thread.people import Person
 from console.thread.window import Reading
-from contactrules.history import reach_at
+from contactrules.history import Reach, reach_at
 from contactrules.models import ContactRule
-from contactrules.rules import Verdict, verdict
+from contactrules.rules import Verdict
 from core.actor import Actor, Role
 from events.models import Event
-from imessage.models import Connection, Conversation, Direction, Message
+from imessage.models import Connection, Conversation, Direction, Message, Participant
 from imessage.sending import CAP, used_of_cap
 from lines.models import Line
 from webhooks.catalog import TOLD_AS
@@ -59,6 +60,32 @@ class LineUse:
 
 
 @dataclass(frozen=True, slots=True)
+class Reached:
+    """One human of a thread under the rules: what names them, what these decide, what a rule would have changed.
+
+    `key` tells the members of a group apart on the page, where each has `member`; it is empty for the only one.
+    """
+
+    person: Person
+    rules: list[ContactRule]
+    verdict: Verdict
+    would: "Consequence | None"
+    member: Participant | None = None
+
+    @property
+    def key(self) -> str:
+        return f"-{self.member.pk}" if self.member else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Background:
+    """The picture behind a thread: how often it was changed, and since when it is this one."""
+
+    version: int
+    since: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class Told:
     """One webhook delivery about this thread."""
 
@@ -86,50 +113,99 @@ class Consequence:
 def about(reading: Reading) -> dict[str, Any]:
     """All of the panel, now or then."""
     thread, actor = reading.thread, reading.actor
-    rules, given = _reach(reading)
-    may_change = reading.at is None and actor.may(Role.ADMIN)
+    reached = _reached(reading)
     return {
         "thread": thread,
-        "rules": rules,
-        "verdict": given,
+        "title": reading.people.title(thread),
+        "reached": reached,
+        "gone": [(reading.people.person(one.human), one) for one in reading.people.roster if one.left_at],
+        "shut_out": sum(not one.verdict.allowed for one in reached),
+        "mode": reached[0].verdict.mode if reached else thread.identity.imessage_filter_mode,
         "budget": Budget(used_of_cap(thread.identity, at=reading.at)),
+        "own_number": thread.owned_line,
         "lines": _lines(actor, thread, reading.at) if actor.role is Role.OPERATOR else [],
+        "background": _background(reading),
+        "metadata": thread.metadata,
         "deliveries": _deliveries(actor, thread, reading.at),
-        "may_change_rules": may_change,
-        "would": consequence(actor, thread) if may_change and not rules else None,
+        "may_change_rules": _may_change(reading),
         "is_operator": actor.role is Role.OPERATOR,
     }
 
 
-def consequence(actor: Actor, thread: Conversation) -> Consequence:
-    """What blocking or allowing this number would have changed."""
-    inbound = Q(direction=Direction.INBOUND)
+def _may_change(reading: Reading) -> bool:
+    return reading.at is None and reading.actor.may(Role.ADMIN)
+
+
+def _reached(reading: Reading) -> list[Reached]:
+    """The human of the thread, or everybody who is in the group."""
+    people = reading.people
+    if not reading.thread.is_group:
+        members: list[Participant | None] = [None]
+    else:
+        members = [one for one in people.roster if one.left_at is None]
+    humans = [one.human if one else reading.thread.human for one in members]
+    reach = _reach(reading, humans)
+    would = consequences(reading.actor, reading.thread, humans) if _may_change(reading) else {}
+    return [
+        Reached(
+            person=people.person(human),
+            rules=reach[human].rules,
+            verdict=reach[human].verdict(),
+            would=None if reach[human].rules else would.get(human),
+            member=member,
+        )
+        for human, member in zip(humans, members, strict=True)
+    ]
+
+
+def consequences(actor: Actor, thread: Conversation, humans: Sequence[str]) -> dict[str, Consequence]:
+    """What blocking or allowing each number would have changed. In a group every text of the agent's is one that the
+    block of any member would have refused."""
     recent = Message.objects.visible_to(actor).filter(
         conversation=thread,
         position__gte=thread.next_position - COUNTED,
         created_at__gt=timezone.now() - REHEARSED,
     )
-    counted = recent.aggregate(
-        visible=Count("id", filter=inbound & Q(is_blocked=False)),
-        held=Count("id", filter=inbound & Q(is_blocked=True)),
-        sent=Count("id", filter=~inbound),
+    inbound = recent.filter(direction=Direction.INBOUND).order_by().values("human")
+    counted = inbound.annotate(
+        visible=Count("id", filter=Q(is_blocked=False)), held=Count("id", filter=Q(is_blocked=True))
     )
-    return Consequence(**counted)
+    by_human = {row["human"]: row for row in counted}
+    sent = recent.exclude(direction=Direction.INBOUND).count()
+    nothing = {"visible": 0, "held": 0}
+    return {
+        human: Consequence(
+            visible=by_human.get(human, nothing)["visible"], held=by_human.get(human, nothing)["held"], sent=sent
+        )
+        for human in humans
+    }
 
 
-def _reach(reading: Reading) -> tuple[list[ContactRule], Verdict]:
-    thread = reading.thread
+def _reach(reading: Reading, humans: Sequence[str]) -> dict[str, Reach]:
+    """The rules for each human, with what they decide."""
+    identity = reading.thread.identity
     if reading.at is not None:
-        reach = reach_at(thread.identity, thread.human, reading.at)
-        return reach.rules, reach.verdict()
-    rules = ContactRule.objects.visible_to(reading.actor)
-    named = rules.filter(identity=thread.identity, match_target=thread.human).order_by("created_at", "id")
-    return list(named), verdict(thread.identity, thread.human)
+        return {human: reach_at(identity, human, reading.at) for human in humans}
+    named = ContactRule.objects.visible_to(reading.actor).filter(identity=identity, match_target__in=humans)
+    rules = list(named.order_by("created_at", "id"))
+    return {
+        human: Reach(
+            mode=identity.imessage_filter_mode,
+            outbound_mode=identity.outbound_filter_mode,
+            revision=identity.reach_revision,
+            rules=[rule for rule in rules if rule.match_target == human],
+        )
+        for human in humans
+    }
 
 
 def _lines(actor: Actor, thread: Conversation, at: datetime | None) -> Sequence[LineUse]:
     """The line now and those before, the newest first; operators only."""
-    rows = Connection.objects.visible_to(actor).filter(identity_id=thread.identity_id, human=thread.human)
+    if thread.owned_line:
+        return []
+    rows = Connection.objects.visible_to(actor).filter(
+        identity_id=thread.identity_id, human=thread.human, owned_line=None
+    )
     if at is not None:
         rows = rows.filter(created_at__lte=at)
     uses: list[LineUse] = []
@@ -139,6 +215,12 @@ def _lines(actor: Actor, thread: Conversation, at: datetime | None) -> Sequence[
             if (not uses or uses[-1].line.id != line.id) and (at is None or since <= at):
                 uses.append(LineUse(line, since, is_now=False))
     return [LineUse(use.line, use.since, is_now=n == 0) for n, use in enumerate(reversed(uses))]
+
+
+def _background(reading: Reading) -> Background | None:
+    """The picture behind the thread as it is now."""
+    thread = reading.thread
+    return Background(thread.background_version, None) if thread.background_id else None
 
 
 def _carriers(connection: Connection) -> list[tuple[Line, datetime]]:

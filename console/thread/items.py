@@ -6,10 +6,17 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from uuid import UUID
 
+from django.utils.text import Truncator
+
 from console.thread import words
+from console.thread.people import People, Person
+from console.thread.places import place_of
 from contactrules.models import ContactRule
 from imessage.again import may_send_again
-from imessage.models import Message, Part, Tapback
+from imessage.models import Direction, Message, Part, Tapback, TapbackChange
+
+# So much of a text stands above a reply to it.
+QUOTED = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +62,33 @@ class Reaction:
 
 
 @dataclass(frozen=True, slots=True)
+class Shown:
+    """One attachment in its place among `of`, with the tapbacks that were put on it alone."""
+
+    part: Part
+    number: int
+    of: int
+    reactions: list[Reaction]
+
+    @property
+    def words(self) -> str:
+        """What the link to it says."""
+        if self.of == 1:
+            return "Open attachment"
+        what = "picture" if self.part.content_type.startswith("image/") else "attachment"
+        return f"Open {what} {self.number} of {self.of}"
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """What a reply answers: by whom it was, how it begins, and where it stands."""
+
+    by: Person | None
+    text: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """One step of a message on its way, or of a tapback's history, in words."""
 
@@ -68,14 +102,17 @@ class Bubble:
     """One message with all that is shown of it."""
 
     message: Message
-    media: list[Part]
+    media: list[Shown]
     reactions: list[Reaction]
     changes: list[Step]
     steps: list[Step]
+    ways: list[str]
     status: str
     failure: str
     style: str
     verdict: str
+    sender: Person | None = None
+    quote: Quote | None = None
     may_go_again: bool = False
     is_hidden: bool = False
     kind: str = "bubble"
@@ -88,6 +125,7 @@ def flow(
     messages: list[Message],
     lines: list[SystemLine],
     rules: dict[UUID, ContactRule],
+    people: People,
     *,
     day_of: Callable[[datetime], date],
     yesterday: date | None = None,
@@ -107,24 +145,34 @@ def flow(
         if unseen_after is not None and item.position > unseen_after:
             unseen_after = None
             yield Unseen()
-        yield bubble(item, rules, hides_held=hides_held)
+        yield bubble(item, rules, people, hides_held=hides_held)
 
 
-def bubble(message: Message, rules: dict[UUID, ContactRule], *, hides_held: bool = False) -> Bubble:
+def bubble(message: Message, rules: dict[UUID, ContactRule], people: People, *, hides_held: bool = False) -> Bubble:
     """All of one message; fetched by `imessage.history.live_and_kept`. With `hides_held` nothing that a blocked human
     wrote or sent."""
     is_hidden = hides_held and message.is_blocked
     was_held = message.is_blocked or message.released_at is not None
+    media = [] if is_hidden else [part for part in message.parts.all() if part.kind == Part.Kind.MEDIA]
+    # One attachment and nothing else is the whole bubble.
+    apart = {part.index for part in media} if message.parts.all()[1:] else set()
+    put = [(tapback.part_index, _reaction(tapback, people)) for tapback in message.tapbacks.all()]
     return Bubble(
         message=message,
-        media=[] if is_hidden else [part for part in message.parts.all() if part.kind == Part.Kind.MEDIA],
-        reactions=[_reaction(tapback) for tapback in message.tapbacks.all()],
-        changes=[Step(words.change_in_words(change), "", change.at) for change in message.tapback_changes.all()],
+        media=[
+            Shown(part, number, len(media), [drawn for at, drawn in put if at == part.index and at in apart])
+            for number, part in enumerate(media, 1)
+        ],
+        reactions=[drawn for at, drawn in put if at not in apart],
+        changes=[_change(change, people) for change in message.tapback_changes.all()],
         steps=steps_of(message),
+        ways=words.ways(people.actor, message),
         status=words.status(message),
         failure=words.failure(message),
         style=words.STYLES.get(message.send_style, message.send_style),
         verdict=words.verdict_in_words(message, rules) if was_held else "",
+        sender=people.person(message.human) if people.is_group and not message.is_outbound else None,
+        quote=_quote(message.reply_to, people, hides_held=hides_held) if message.reply_to else None,
         may_go_again=may_send_again(message) and not hides_held,
         is_hidden=is_hidden,
     )
@@ -139,8 +187,19 @@ def _in_order(messages: list[Message], lines: list[SystemLine]) -> Iterator[Syst
     yield from waiting
 
 
-def _reaction(tapback: Tapback) -> Reaction:
-    said = f"{tapback.emoji or tapback.kind} from {words.whose(tapback.direction)}"
+def _quote(parent: Message, people: People, *, hides_held: bool) -> Quote:
+    hidden = hides_held and parent.is_blocked
+    said = "Text hidden from viewers" if hidden else Truncator(parent.text or "Attachment").chars(QUOTED)
+    return Quote(by=None if parent.is_outbound else people.person(parent.human), text=said, url=place_of(parent))
+
+
+def _change(change: TapbackChange, people: People) -> Step:
+    return Step(words.change_in_words(change, people.words(change.human)), "", change.at)
+
+
+def _reaction(tapback: Tapback, people: People) -> Reaction:
+    by = people.words(tapback.human) if tapback.direction == Direction.INBOUND else "the agent"
+    said = f"{tapback.emoji or tapback.kind} from {by}"
     return Reaction(glyph=words.glyph(tapback.kind, tapback.emoji), words=said, direction=tapback.direction)
 
 

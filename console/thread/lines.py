@@ -1,5 +1,5 @@
-"""The system's own lines in a thread: connections, changes of rules that touch it, what a shadow would have decided,
-webhooks that went wrong."""
+"""The system's own lines in a thread: connections, who came and went, changes of rules that touch it, what a shadow
+would have decided, webhooks that went wrong."""
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -7,22 +7,27 @@ from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 from django.urls import reverse
 
 from console.thread.items import SystemLine
+from console.thread.people import People
+from console.thread.words import number
 from contactrules.models import Decision, RuleRevision, ShadowVerdict
 from contactrules.shadow import differing_about
 from core.actor import Actor, Role
 from core.phones import pretty
 from events.models import Event
-from imessage.models import Connection, Conversation
+from imessage.models import Connection, Conversation, Message
 from lines.models import Line
 from webhooks.catalog import TOLD_AS
 from webhooks.models import Attempt
 
 # Of each kind a window shows at most so many, the newest.
 MOST = 200
+
+# Whoever came so soon after the first began the group with them.
+_TOGETHER = timedelta(seconds=5)
 
 _RELEASED = {
     "human": "The human disconnected",
@@ -32,7 +37,7 @@ _RELEASED = {
 
 
 def lines_of(
-    actor: Actor,
+    people: People,
     thread: Conversation,
     *,
     begins: datetime | None,
@@ -41,20 +46,20 @@ def lines_of(
 ) -> list[SystemLine]:
     """Every line between two moments, oldest first; without an end up to now. Of what is found out after the fact
     only what was known at a moment, if one is given."""
-    lines = [
-        line
-        for line in _connections(actor, thread, ends)
-        if (begins is None or line.at >= begins) and (ends is None or line.at <= ends)
-    ]
-    lines += _revisions(actor, thread, begins, ends)
-    lines += _shadowed(actor, thread, _between("at", begins, ends) & _between("judged_at", None, known_at))
+    actor = people.actor
+    around = _members(people, thread, ends) if thread.is_group else _connections(actor, thread, ends)
+    lines = [line for line in around if (begins is None or line.at >= begins) and (ends is None or line.at <= ends)]
+    lines += _revisions(people, thread, begins, ends)
+    lines += _shadowed(people, thread, _between("at", begins, ends) & _between("judged_at", None, known_at))
     lines += _webhooks(actor, thread, begins, ends)
     return sorted(lines, key=lambda line: line.at)
 
 
 def _connections(actor: Actor, thread: Conversation, ends: datetime | None) -> Iterable[SystemLine]:
     """Each connect, move and disconnect of the pair; a reconnect makes a new connection under the same thread."""
-    rows = Connection.objects.visible_to(actor).filter(identity_id=thread.identity_id, human=thread.human)
+    rows = Connection.objects.visible_to(actor).filter(
+        identity_id=thread.identity_id, human=thread.human, owned_line_id=thread.owned_line_id
+    )
     before: Connection | None = None
     rows = rows.select_related("line").prefetch_related("moves__to_line", "moves__from_line")
     for connection in rows.order_by("created_at", "id"):
@@ -72,6 +77,8 @@ def _connections(actor: Actor, thread: Conversation, ends: datetime | None) -> I
 
 
 def _connected(actor: Actor, before: Connection | None, connection: Connection) -> str:
+    if connection.owned_line_id:
+        return f"{'Begun' if before is None else 'Begun again'} on {number(actor, connection.line)}"
     if before is None:
         return "Connected"
     began_on = _first_line(connection)
@@ -89,17 +96,34 @@ def _moved(actor: Actor, to: Line) -> str:
     return f"Moved to another line{where}"
 
 
+def _members(people: People, thread: Conversation, ends: datetime | None) -> Iterable[SystemLine]:
+    """Who came into a group and who left; those it began with in one line."""
+    first = min((one.joined_at for one in people.roster), default=thread.created_at)
+    began = [one for one in people.roster if one.joined_at - first < _TOGETHER]
+    names = ", ".join(people.words(one.human) for one in began)
+    yield SystemLine(key=f"{thread.id}-begun", text=f"Group of {names or 'nobody known yet'}", at=first)
+    for one in people.roster:
+        if one not in began:
+            yield SystemLine(
+                key=f"{one.id}-joined", text=f"{_capital(people.words(one.human))} joined", at=one.joined_at
+            )
+        if one.left_at and (ends is None or one.left_at <= ends):
+            yield SystemLine(key=f"{one.id}-left", text=f"{_capital(people.words(one.human))} left", at=one.left_at)
+
+
 def _revisions(
-    actor: Actor, thread: Conversation, begins: datetime | None, ends: datetime | None
+    people: People, thread: Conversation, begins: datetime | None, ends: datetime | None
 ) -> Iterable[SystemLine]:
-    """Changes of the mode, and of the rules that name this number."""
-    named = Q(before__match_target=thread.human) | Q(after__match_target=thread.human)
-    rows = RuleRevision.objects.visible_to(actor).filter(named | Q(change="mode_changed"), identity=thread.identity_id)
+    """Changes of the mode, and of the rules that name a human of the thread."""
+    named = Q(before__match_target__in=people.humans) | Q(after__match_target__in=people.humans)
+    rows = RuleRevision.objects.visible_to(people.actor).filter(
+        named | Q(change="mode_changed"), identity=thread.identity_id
+    )
     rows = rows.filter(_between("at", begins, ends)).order_by("-number")[:MOST]
     for revision in rows:
         yield SystemLine(
             key=f"r{revision.number}",
-            text=_changed(revision),
+            text=_changed(revision, people),
             at=revision.at,
             icon="shield",
             detail=_by(revision),
@@ -111,18 +135,19 @@ def _by(revision: RuleRevision) -> str:
     return f"by {who}: {revision.reason}" if revision.reason else f"by {who}"
 
 
-def _changed(revision: RuleRevision) -> str:
+def _changed(revision: RuleRevision, people: People) -> str:
     before, after = revision.before or {}, revision.after or {}
     if revision.change == "mode_changed":
         return f"Filter mode changed to {_modes(after)}"
+    whom = people.words(str((after or before)["match_target"])) if people.is_group else "this number"
     if not before:
-        return f"{str(after['action']).capitalize()} rule for this number added{_side(after)}"
+        return f"{str(after['action']).capitalize()} rule for {whom} added{_side(after)}"
     if not after:
-        return f"{str(before['action']).capitalize()} rule for this number removed"
+        return f"{str(before['action']).capitalize()} rule for {whom} removed"
     if before["status"] != after["status"]:
         verb = "paused" if after["status"] == "paused" else "resumed"
-        return f"{str(after['action']).capitalize()} rule for this number {verb}"
-    return f"Rule for this number changed from {before['action']} to {after['action']}{_side(after)}"
+        return f"{str(after['action']).capitalize()} rule for {whom} {verb}"
+    return f"Rule for {whom} changed from {before['action']} to {after['action']}{_side(after)}"
 
 
 def _modes(after: dict[str, Any]) -> str:
@@ -134,9 +159,13 @@ def _side(after: dict[str, Any]) -> str:
     return {"inbound": ", for what comes in", "outbound": ", for what goes out"}.get(str(after.get("direction")), "")
 
 
-def _shadowed(actor: Actor, thread: Conversation, span: Q) -> Iterable[SystemLine]:
+def _shadowed(people: People, thread: Conversation, span: Q) -> Iterable[SystemLine]:
     """Each verdict that a shadow's draft gave otherwise, beside what it is about; known once it was given."""
-    verdicts = differing_about(actor, thread.identity_id, thread.human).filter(span)
+    verdicts = differing_about(people.actor, thread.identity_id, people.humans).filter(span)
+    # What the same humans say elsewhere is not this thread's; nobody connects to a group.
+    said = Message.objects.visible_to(people.actor).filter(pk=OuterRef("message_id"))
+    verdicts = verdicts.exclude(Exists(said.exclude(conversation=thread)))
+    verdicts = verdicts.exclude(message_id=None) if thread.is_group else verdicts
     # Reading and typing are no lines here, so what would have become of them is none either.
     for given in verdicts.exclude(subject=Decision.Subject.RECEIPT).order_by("-at", "-id")[:MOST]:
         yield SystemLine(
@@ -147,6 +176,10 @@ def _shadowed(actor: Actor, thread: Conversation, span: Q) -> Iterable[SystemLin
             link=reverse("console:shadow", args=[given.shadow_id]),
             about=given.message_id,
         )
+
+
+def _capital(words: str) -> str:
+    return words[:1].upper() + words[1:]
 
 
 def _would(given: ShadowVerdict) -> str:

@@ -127,6 +127,7 @@ def _events(reading: Reading) -> QuerySet[Event]:
 
 
 def _revisions(reading: Reading) -> QuerySet[RuleRevision]:
-    named = Q(before__match_target=reading.thread.human) | Q(after__match_target=reading.thread.human)
+    humans = reading.people.humans
+    named = Q(before__match_target__in=humans) | Q(after__match_target__in=humans)
     rows = RuleRevision.objects.visible_to(reading.actor).filter(identity_id=reading.thread.identity_id)
     return rows.filter(named | Q(change="mode_changed"))

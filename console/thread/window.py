@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from uuid import UUID
 
 from django.db.models import QuerySet
@@ -10,6 +11,7 @@ from django.db.models import QuerySet
 from console.masking import sees_numbers
 from console.thread.items import Item, bubble, flow
 from console.thread.lines import lines_of
+from console.thread.people import People, people_of
 from console.times import Times
 from contactrules.history import rules_at
 from contactrules.models import ContactRule
@@ -24,7 +26,7 @@ MOST = 500
 STRETCH = 100
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Reading:
     """Who reads which thread in which zone; as of now, or as of `at`, when `thread` has been set back to it."""
 
@@ -37,6 +39,11 @@ class Reading:
     def hides_held(self) -> bool:
         """What was blocked is read by those who may decide about it."""
         return not sees_numbers(self.actor)
+
+    @cached_property
+    def people(self) -> People:
+        """Who is in it."""
+        return people_of(self.actor, self.thread)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +74,8 @@ def open_window(reading: Reading, *, first: int, unseen_after: int | None = None
     begins = messages[0].created_at if messages and first > 1 else None
     # What happened before the next stretch begins stands in this one.
     ends = reading.at if whole else _begin_after(reading, messages[-1])
-    lines = lines_of(reading.actor, reading.thread, begins=begins, ends=ends, known_at=reading.at)
+    people = reading.people
+    lines = lines_of(people, reading.thread, begins=begins, ends=ends, known_at=reading.at)
     rules = _rules(reading, messages)
     return Window(
         items=list(
@@ -75,6 +83,7 @@ def open_window(reading: Reading, *, first: int, unseen_after: int | None = None
                 messages,
                 lines,
                 rules,
+                people,
                 day_of=reading.times.day,
                 unseen_after=unseen_after,
                 hides_held=reading.hides_held,
@@ -105,10 +114,12 @@ def tail(reading: Reading, *, after: int, since: int | None) -> list[Item]:
     changed = [] if since is None else _fetched(reading, _touched(reading, after=after, since=since))
     rules = _rules(reading, [*changed, *new])
     before = _messages(reading).filter(position__lte=after).last() if new else None
-    shown: list[Item] = [bubble(message, rules, hides_held=reading.hides_held) for message in changed]
+    people = reading.people
+    shown: list[Item] = [bubble(message, rules, people, hides_held=reading.hides_held) for message in changed]
     day_of = reading.times.day
     yesterday = day_of(before.created_at) if before else None
-    return shown + list(flow(new, [], rules, day_of=day_of, yesterday=yesterday, hides_held=reading.hides_held))
+    hides = reading.hides_held
+    return shown + list(flow(new, [], rules, people, day_of=day_of, yesterday=yesterday, hides_held=hides))
 
 
 def rules_of(actor: Actor, messages: Iterable[Message]) -> dict[UUID, ContactRule]:
@@ -133,10 +144,18 @@ def _messages(reading: Reading) -> QuerySet[Message]:
 
 
 def _fetched(reading: Reading, rows: QuerySet[Message]) -> list[Message]:
+    rows = rows.select_related("line", "fallback_line", "reply_to")
     messages = list(live_and_kept(rows, at=reading.at))
     if reading.at is not None:
         set_back(reading.thread, messages, reading.at)
+        _hide_again([message.reply_to for message in messages if message.reply_to], reading.at)
     return messages
+
+
+def _hide_again(parents: Iterable[Message], at: datetime) -> None:
+    """What was let through later was blocked still when it was quoted at that moment."""
+    for parent in parents:
+        parent.is_blocked = parent.is_blocked or bool(parent.released_at and parent.released_at > at)
 
 
 def _touched(reading: Reading, *, after: int, since: int) -> QuerySet[Message]:

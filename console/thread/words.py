@@ -3,7 +3,10 @@
 from uuid import UUID
 
 from contactrules.models import ContactRule
+from core.actor import Actor, Role
+from core.phones import pretty
 from imessage.models import Direction, Message, TapbackChange
+from lines.models import Line
 
 STATES = {
     "queued": "Queued",
@@ -20,6 +23,12 @@ STATES = {
     "error": "Not delivered",
 }
 STYLES = {"shooting_star": "a shooting star", "invisible": "invisible ink"}
+_FALLBACKS: dict[str, str] = {
+    Message.Fallback.NEVER: "Never as SMS",
+    Message.Fallback.IF_UNSUPPORTED: "As SMS if the human has no iMessage",
+    Message.Fallback.IF_FAILED: "As SMS if iMessage fails after all",
+    Message.Fallback.IF_UNSUPPORTED_OR_FAILED: "As SMS if the human has no iMessage, or it fails after all",
+}
 GLYPHS = {"love": "❤️", "like": "👍", "dislike": "👎", "laugh": "😂", "emphasize": "‼️", "question": "❓"}
 
 # What the providers' own codes mean (contract/lines.md 4); what is not here is said by its class.
@@ -82,14 +91,27 @@ def glyph(kind: str, emoji: str) -> str:
     return emoji or GLYPHS.get(kind, "•")
 
 
-def whose(direction: str) -> str:
-    """The sender of a tapback."""
-    return "the human" if direction == Direction.INBOUND else "the agent"
+def ways(actor: Actor, message: Message) -> list[str]:
+    """How a message travels: the number that carries it, what may pass others, and when it may leave as SMS."""
+    told = [f"{'From' if message.is_outbound else 'To'} {number(actor, message.line)}"]
+    if not message.is_outbound:
+        return told
+    if message.is_fast:
+        told.append("By the fast lane: it passes the line's own pace")
+    from_there = f", from {number(actor, message.fallback_line)}" if message.fallback_line else ""
+    return [*told, f"{_FALLBACKS.get(message.fallback, message.fallback)}{from_there}"]
 
 
-def change_in_words(change: TapbackChange) -> str:
-    """One entry of a tapback's history."""
-    who = "The human" if change.direction == Direction.INBOUND else "The agent"
+def number(actor: Actor, line: Line) -> str:
+    """A line as this reader may know it: an organization's own by its number, a shared one to operators alone."""
+    if line.kind == Line.Kind.DEDICATED:
+        return f"{pretty(line.address)}, the agent's own number"
+    return f"{pretty(line.address)}, a pool line" if actor.role is Role.OPERATOR else "a line of the pool"
+
+
+def change_in_words(change: TapbackChange, by: str) -> str:
+    """One entry of a tapback's history; `by` is the human whose it is, unless it is the agent's."""
+    who = by[:1].upper() + by[1:] if change.direction == Direction.INBOUND else "The agent"
     drawn = glyph(change.kind, change.emoji)
     done = {
         TapbackChange.Action.ADD: f"put {drawn}",

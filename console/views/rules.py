@@ -1,5 +1,6 @@
 """Contact rules for one number, made and taken away from its thread; done at once, with Undo in the toast."""
 
+from urllib.parse import urlencode
 from uuid import UUID
 
 from django.contrib import messages
@@ -39,22 +40,26 @@ def remove_rule(request: PageRequest, actor: Actor, pk: UUID, rule_pk: UUID) -> 
     """Take away a rule that names the thread's number."""
     thread = _thread(actor, pk)
     rule: ContactRule = seen_by(actor, ContactRule, rule_pk, "identity")
-    if (rule.identity_id, rule.match_target) != (thread.identity_id, thread.human):
+    members = {str(one.pk): one.human for one in thread.participants.all()}
+    if rule.identity_id != thread.identity_id or rule.match_target not in {thread.human, *members.values()}:
         raise NotFound()
     delete_rule(actor, rule, reason=REASON)
     undo = reverse(f"console:{rule.action}", args=[thread.id])
-    messages.success(request, f"The {rule.action} rule for {pretty(thread.human)} is gone.", extra_tags=undo)
+    member = next((key for key, human in members.items() if human == rule.match_target), "")
+    undo += f"?{urlencode({'member': member})}" if member else ""
+    messages.success(request, f"The {rule.action} rule for {pretty(rule.match_target)} is gone.", extra_tags=undo)
     return _answer(request, actor, pk)
 
 
 def _add(request: PageRequest, actor: Actor, pk: UUID, action: str) -> HttpResponse:
     thread = _thread(actor, pk)
+    human = _human(request, thread)
     try:
-        rule = create_rule(actor, thread.identity, action=action, match_target=thread.human, reason=REASON)
+        rule = create_rule(actor, thread.identity, action=action, match_target=human, reason=REASON)
     except (DuplicateRule, NotE164) as refused:
         return _refuse(request, actor, refused, pk)
     undo = reverse("console:remove_rule", args=[thread.id, rule.id])
-    messages.success(request, f"{pretty(thread.human)} {_DONE[action]} @{thread.identity.handle}.", extra_tags=undo)
+    messages.success(request, f"{pretty(human)} {_DONE[action]} @{thread.identity.handle}.", extra_tags=undo)
     return _answer(request, actor, pk)
 
 
@@ -62,8 +67,19 @@ _DONE = {"block": "can no longer reach", "allow": "is on the allow list of"}
 
 
 def _thread(actor: Actor, pk: UUID) -> Conversation:
-    thread: Conversation = seen_by(actor, Conversation, pk, "identity__organization", "connection__line")
+    thread: Conversation = seen_by(actor, Conversation, pk, "identity__organization", "connection__line", "owned_line")
     return thread
+
+
+def _human(request: PageRequest, thread: Conversation) -> str:
+    """The thread's human; in a group the `member` that is named by its row."""
+    if not thread.is_group:
+        return thread.human
+    wanted = request.POST.get("member") or request.GET.get("member", "")
+    for one in thread.participants.all():
+        if str(one.pk) == wanted:
+            return one.human
+    raise NotFound()
 
 
 def _answer(request: PageRequest, actor: Actor, pk: UUID) -> HttpResponse:

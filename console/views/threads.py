@@ -44,6 +44,7 @@ from console.thread.marks import (
     with_marks,
 )
 from console.thread.moment import Travel, asked_moment, before, in_address, travel
+from console.thread.people import Title, titles_of, with_human, with_name
 from console.thread.window import (
     NEWEST,
     Reading,
@@ -60,7 +61,14 @@ from core.errors import Invalid
 from core.phones import digits_of, pretty
 from imessage.connecting import connect_command, router_line
 from imessage.errors import NoRouter
-from imessage.finding import FAILED, waiting_since, with_downgraded, with_failed_sends, with_undecided_sends
+from imessage.finding import (
+    FAILED,
+    is_open,
+    waiting_since,
+    with_downgraded,
+    with_failed_sends,
+    with_undecided_sends,
+)
 from imessage.models import Connection, Conversation, Message
 from imessage.sending import used_of_caps
 from lines.models import Line
@@ -71,9 +79,9 @@ _SERVICES = (("imessage", "iMessage"), ("sms", "SMS"), ("rcs", "RCS"))
 def _sought(text: str) -> Q:
     digits = digits_of(text)
     name = text.removeprefix("@")
-    found = Q(identity__handle__icontains=name) | Q(identity__display_name__icontains=name)
+    found = Q(identity__handle__icontains=name) | Q(identity__display_name__icontains=name) | with_name(text)
     # Numbers are found in any notation: only their digits are compared.
-    return found | Q(is_readable=True, human__contains=digits) if digits else found
+    return found | Q(is_readable=True) & with_human(digits) if digits else found
 
 
 def _waiting(minutes: int) -> Q:
@@ -88,10 +96,29 @@ def _lines(actor: Actor) -> list[tuple[str, str]]:
     return [(line.address, pretty(line.address)) for line in carrying[:200]]
 
 
+def _numbers(actor: Actor) -> list[tuple[str, str]]:
+    """The numbers of the organization's own."""
+    own = Line.objects.visible_to(actor).filter(kind=Line.Kind.DEDICATED).exclude(organization=None)
+    return [(line.address, pretty(line.address)) for line in own.order_by("address")[:200]]
+
+
+def _on_line(address: str) -> Q:
+    return Q(connection__line__address=address) | Q(owned_line__address=address)
+
+
+def _in_state(state: str) -> Q:
+    return is_open() if state == Connection.Status.ACTIVE else Q(connection__status=state)
+
+
+def _members(thread: Conversation) -> list[str]:
+    return [one.human for one in thread.participants.all() if one.left_at is None]
+
+
 def _threads(actor: Actor) -> QuerySet[Conversation]:
     # Who reads no number finds nobody by one either.
     rows = Conversation.objects.visible_to(actor).annotate(is_readable=Value(sees_numbers(actor)))
-    return with_marks(rows.select_related("identity", "connection", "visible_last", "blocked_last"), actor)
+    rows = rows.select_related("identity", "connection", "owned_line", "visible_last", "blocked_last")
+    return with_marks(rows.prefetch_related("participants"), actor)
 
 
 THREADS = FilterSpec(
@@ -101,13 +128,20 @@ THREADS = FilterSpec(
     nouns=("thread", "threads"),
     rows=_threads,
     search=_sought,
-    search_label="Number or handle",
+    search_label="Number, name or handle",
     fields=(
         identity_choice(),
         Choice(
+            key="kind",
+            label="Kind",
+            among=(("single", "One human"), ("group", "Group")),
+            condition=lambda kind: Q(is_group=kind == "group"),
+        ),
+        Choice(key="number", label="Number of its own", column="owned_line__address", among=_numbers),
+        Choice(
             key="state",
             label="Connection",
-            column="connection__status",
+            condition=_in_state,
             among=((Connection.Status.ACTIVE, "Active"), (Connection.Status.RELEASED, "Released")),
         ),
         Number(key="waiting", label="Waiting at least", unit="minutes", condition=_waiting, hint="Minutes"),
@@ -117,7 +151,7 @@ THREADS = FilterSpec(
         Flag(key="undecided", label="Outcome unknown", holds=with_undecided_sends),
         Flag(key="blocked", label="Has blocked", holds=Q(blocked_total__gt=0)),
         Flag(key="starred", label="Starred", column="is_starred"),
-        Choice(key="line", label="Line", column="connection__line__address", among=_lines),
+        Choice(key="line", label="Line", condition=_on_line, among=_lines),
     ),
     time=Range(column="last_at", label="Last activity"),
     sorts=(
@@ -136,6 +170,9 @@ THREADS = FilterSpec(
     ),
     columns=(
         Column("human", "Human", "human", masked=True),
+        Column("group", "Group", "group_name"),
+        Column("members", "In the group", lambda thread: ", ".join(_members(thread))),
+        Column("number", "Number of its own", "owned_line__address"),
         Column("identity", "Identity", "identity__handle"),
         Column("state", "Connection", "connection__status"),
         Column("last_at", "Last activity", "last_at"),
@@ -167,6 +204,7 @@ class ThreadRow:
     """One row of the list: the thread, its newest message, blocked or not, and what is worth a mark."""
 
     thread: Conversation
+    title: Title
     last: Message | None
     budget: Budget
     failed: int
@@ -264,7 +302,7 @@ def read_threads(request: PageRequest, actor: Actor) -> Listing:
 
 
 def _thread(actor: Actor, pk: UUID) -> Conversation:
-    thread: Conversation = seen_by(actor, Conversation, pk, "identity__organization", "connection__line")
+    thread: Conversation = seen_by(actor, Conversation, pk, "identity__organization", "connection__line", "owned_line")
     return thread
 
 
@@ -309,7 +347,7 @@ def _ways(request: PageRequest, reading: Reading, journey: Travel | None) -> dic
 
 def next_waiting(actor: Actor, thread: Conversation) -> UUID | None:
     """The thread whose human has waited longest after this one's; after the last the first again."""
-    waiting = Conversation.objects.visible_to(actor).filter(waiting_since__isnull=False, connection__status="active")
+    waiting = Conversation.objects.visible_to(actor).filter(is_open(), waiting_since__isnull=False)
     ordered = waiting.exclude(pk=thread.pk).order_by("waiting_since", "id").values_list("id", flat=True)
     following = ordered.filter(waiting_since__gt=thread.waiting_since).first() if thread.waiting_since else None
     found: UUID | None = following or ordered.first()
@@ -325,6 +363,7 @@ def _as_agent(request: PageRequest, reading: Reading, number: int) -> dict[str, 
     return {
         **_list(request, actor, opened=thread),
         "thread": thread,
+        "title": reading.people.title(thread),
         "seen": seen_by_agent(thread, first=first),
         "unseen": hidden_from_agent(actor, thread),
         "earlier_url": here + listing.here(**{"as": "agent", "start": earlier}) if first > 1 else "",
@@ -351,9 +390,11 @@ def _rows(actor: Actor, threads: Sequence[Any]) -> list[ThreadRow]:
     used = used_of_caps({thread.identity_id for thread in threads})
     failed = Message.objects.visible_to(actor).filter(conversation__in=threads, status__in=FAILED)
     failures = dict(failed.order_by().values_list("conversation_id").annotate(Count("id")))
+    titles = titles_of(actor, threads)
     return [
         ThreadRow(
             thread=thread,
+            title=titles[thread.pk],
             last=(last := _newest(thread)),
             hides_text=bool(last and last.is_blocked and not sees_numbers(actor)),
             budget=Budget(used.get(thread.identity_id, 0)),

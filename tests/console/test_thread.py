@@ -119,6 +119,7 @@ def test_a_blocked_message_stands_in_place_with_its_verdict(as_bob: Client, conv
 
 def test_connects_and_disconnects_stand_where_they_happened(as_alice: Client, conversation: Conversation) -> None:
     start = timezone.now() - timedelta(hours=2)
+    assert conversation.connection
     conversation.connection.created_at = start
     conversation.connection.status = "released"
     conversation.connection.released_at = start + timedelta(minutes=30)
@@ -136,6 +137,7 @@ def test_a_move_stands_where_it_happened_and_names_the_line_to_operators_only(
 ) -> None:
     start = timezone.now() - timedelta(hours=2)
     connection, other = conversation.connection, make.make_line("+15555550107")
+    assert connection
     ConnectionMove.objects.create(
         organization_id=connection.organization_id,
         connection=connection,

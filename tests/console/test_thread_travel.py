@@ -29,7 +29,8 @@ from webhooks.models import Attempt, Delivery, Subscription
 def shown(page: HttpResponse) -> dict[str, Any]:
     """All that a page tells of the thread's state; the messages as they are drawn."""
     told = page.context  # type: ignore[attr-defined]
-    thread, given = told["thread"], told["verdict"]
+    thread, reached = told["thread"], told["reached"][0]
+    given = reached.verdict
     # Where the reader's own last visit was is no state of the thread.
     items = [item for item in told["window"].items if item.kind != "unseen"]
     drawn = render_to_string("console/threads/_items.html", {"items": items})
@@ -38,7 +39,7 @@ def shown(page: HttpResponse) -> dict[str, Any]:
         "connection": (thread.connection.status, thread.connection.line.address, thread.connection.released_at),
         "counts": (thread.visible_total, thread.visible_unread, thread.blocked_total),
         "verdict": (given.allowed, given.mode, given.revision, given.rule_id),
-        "rules": [(rule.id, rule.action, rule.status, rule.direction) for rule in told["rules"]],
+        "rules": [(rule.id, rule.action, rule.status, rule.direction) for rule in reached.rules],
         "lines": [(use.line.address, use.since) for use in told["lines"]],
         "sent": told["budget"].used,
         "told": [(told.delivery.id, told.delivery.state) for told in told["deliveries"]],
