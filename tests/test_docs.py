@@ -101,7 +101,7 @@ def test_every_option_of_a_manage_command_is_documented(name: str) -> None:
 def test_every_deed_of_the_phone_is_documented() -> None:
     help_text = our_commands()["phone"].create_parser("manage.py", "phone").format_help()
     deeds = set(re.findall(r"^    (\w+)  ", help_text, re.MULTILINE))
-    assert {"text", "tapback", "inbox", "read", "service"} == deeds
+    assert {"text", "group", "tapback", "inbox", "read", "typing", "service"} == deeds
     documented = re.findall(r"^\| `(\w+)", section("manage.py phone"), re.MULTILINE)
     assert set(documented) == deeds
 

@@ -10,7 +10,8 @@ PICTURE = b"\x89PNG not really"
 
 
 @pytest.fixture
-def sms(network: Network) -> Network:
+def sms(network_once: Network) -> Network:
+    network = network_once
     network.control("PUT", f"/lines/{SMS_LINE}", {"kind": "dedicated", "service": "sms"})
     return network
 
@@ -19,7 +20,8 @@ def test_an_sms_number_writes_and_hears_sms(sms: Network) -> None:
     answer = sms.v1("POST", "/messages", {"from": SMS_LINE, "to": HUMAN, "text": "code 1234", "effect": "slam"}).json()
     sms.text_in("thanks", to=SMS_LINE, media=["https://example.com/a.jpg"])
     assert answer["service"] == "sms"
-    assert [(bubble["service"], bubble["effect"]) for bubble in sms.inbox()] == [("sms", None), ("sms", None)]
+    bubbles = sms.inbox(**{"with": SMS_LINE})
+    assert [(bubble["service"], bubble["effect"]) for bubble in bubbles] == [("sms", None), ("sms", None)]
     statuses = [(event["data"]["status"], event["data"]["downgraded"]) for event in sms.events()[:1]]
     assert statuses == [("sent", False)]
     assert sms.events()[-1]["data"]["service"] == "sms"
@@ -34,7 +36,7 @@ def test_an_sms_number_knows_nothing_of_imessage(sms: Network) -> None:
         sms.v1("POST", "/threads/typing", {**thread, "on": True}),
         sms.v1("POST", "/threads/read", thread),
         sms.v1("PUT", "/threads/background", thread),
-        sms.control("POST", f"/handsets/{HUMAN}/tapbacks", {"bubble": "last", "kind": "love"}),
+        sms.control("POST", f"/handsets/{HUMAN}/tapbacks", {"bubble": "last", "kind": "love", "with": SMS_LINE}),
         sms.control("POST", f"/handsets/{HUMAN}/texts", {"to": SMS_LINE, "text": "x", "effect": "slam"}),
     ]
     assert {(answer.status_code, answer.json()["error"]["code"]) for answer in refused} == {(409, "needs_imessage")}
