@@ -11,11 +11,11 @@ from django.utils import timezone
 
 from console.masking import sees_numbers
 from core.actor import Actor, Role
-from dialects import inkbox
 from webhooks import causes, outcomes
 from webhooks.models import Attempt, Delivery, Subscription
 from webhooks.schedule import DISABLED_AFTER
 from webhooks.statistics import NO_FIGURES, Figures
+from webhooks.vendors import VENDORS
 
 WORDS = {
     outcomes.WAITING: "Waiting",
@@ -34,7 +34,7 @@ _TONES = {
 }
 
 # Where payloads hold what people wrote.
-_TEXTS = {"content", "text"}
+_TEXTS = {"content", "text", "message", "body", "messageBody"}
 HIDDEN_TEXT = "(hidden from viewers)"
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
@@ -103,7 +103,10 @@ class EndpointRow:
 def row_of(actor: Actor, delivery: Delivery) -> DeliveryRow:
     """A delivery with its endpoint, for a list."""
     return DeliveryRow(
-        delivery, outcome_of(actor, delivery), host_of(delivery.subscription.url), type_in_words(delivery.event_type)
+        delivery,
+        outcome_of(actor, delivery),
+        host_of(delivery.subscription.url),
+        type_in_words(delivery.event_type, delivery.subscription.dialect),
     )
 
 
@@ -181,7 +184,7 @@ def endpoint_row(subscription: Subscription, figures: Figures | None) -> Endpoin
         host_of(subscription.url),
         state_of(subscription),
         figures or NO_FIGURES,
-        [type_in_words(name) for name in subscription.event_types],
+        types_of(subscription),
     )
 
 
@@ -190,9 +193,14 @@ def host_of(url: str) -> str:
     return urlsplit(url).netloc
 
 
-def type_in_words(event_type: str) -> str:
-    """An event type as endpoints are told it."""
-    return inkbox.WEBHOOK_EVENTS.get(event_type, event_type)
+def type_in_words(event_type: str, dialect: str = Subscription.Dialect.INKBOX) -> str:
+    """An event type as endpoints of a dialect are told it."""
+    return VENDORS[dialect].events.get(event_type, event_type)
+
+
+def types_of(subscription: Subscription) -> list[str]:
+    """What an endpoint hears of, in its dialect's words."""
+    return [type_in_words(name, subscription.dialect) for name in subscription.event_types]
 
 
 def payload_of(actor: Actor, delivery: Delivery) -> Any:

@@ -21,6 +21,7 @@ _TOLD_OUTSIDE = frozenset(
         "message.delivery_failed",
         "tapback.added",
         "tapback.replaced",
+        "line.substituted",
     }
 )
 

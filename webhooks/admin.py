@@ -12,18 +12,19 @@ class SubscriptionAdmin(ReadOnlyAdmin):
         "url",
         "organization",
         "identity",
+        "dialect",
         "status",
         "failing_since",
         "succeeded_count",
         "failed_count",
         "created_at",
     )
-    list_filter = ("status", ("failing_since", admin.EmptyFieldListFilter))
+    list_filter = ("status", "dialect", ("failing_since", admin.EmptyFieldListFilter))
     list_select_related = ("organization", "identity")
     search_fields = ("url", "identity__handle")
     id_fields = ("id", "organization_id", "identity_id")
     ordering = ("-created_at",)
-    derived_fields = ("has_auth_token",)
+    derived_fields = ("has_auth_token", "has_own_secret")
 
 
 @admin.register(SigningKey)

@@ -1,5 +1,6 @@
 """Of what endpoints may be told, under which events it happens, and an example of each for trying an endpoint."""
 
+from dataclasses import dataclass
 from typing import Any
 
 # Our own names; `dialects` says them in each vendor's words.
@@ -9,6 +10,7 @@ EVENT_TYPES = (
     "message.delivered",
     "message.delivery_failed",
     "tapback.received",
+    "line.substituted",
 )
 
 # An event of the table -> what endpoints are told. What is blocked has event types of its own that are not here.
@@ -19,40 +21,59 @@ TOLD_AS = {
     "message.delivery_failed": "message.delivery_failed",
     "tapback.added": "tapback.received",
     "tapback.replaced": "tapback.received",
+    "line.substituted": "line.substituted",
 }
 
-_HUMAN = "+15555550123"
 _AT = "2026-06-09T12:00:00Z"
 _CONVERSATION = "01890a5d-ac96-774b-bcce-b302099a8001"
 _CONNECTION = "01890a5d-ac96-774b-bcce-b302099a8002"
-_LINE = "01890a5d-ac96-774b-bcce-b302099a8005"
-_NUMBER = "+15555550100"
 _MESSAGE = "01890a5d-ac96-774b-bcce-b302099a8003"
 _TAPBACK = "01890a5d-ac96-774b-bcce-b302099a8004"
+_LINE = "01890a5d-ac96-774b-bcce-b302099a8005"
+_OTHER_NUMBER = "+15555550199"
 
 
-def example_of(event_type: str, *, organization_id: str, identity_id: str) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What stands in an example: who wrote, to which of our numbers, what, and over which service."""
+
+    human: str = "+15555550123"
+    line: str = "+15555550100"
+    text: str = "This is a test."
+    service: str = "imessage"
+
+
+def example_of(
+    event_type: str, *, organization_id: str, identity_id: str | None, sample: Sample = Sample()
+) -> dict[str, Any]:
     """Canonical event data as the real event would carry it, about nobody."""
-    message = _message(event_type) | {"organization_id": organization_id, "identity_id": identity_id}
-    around = {
-        "line": {"id": _LINE, "address": _NUMBER, "kind": "dedicated", "service": "imessage"},
+    message = _message(event_type, sample) | {"organization_id": organization_id, "identity_id": identity_id}
+    data = {
+        "message": message,
+        "line": {"id": _LINE, "address": sample.line, "kind": "dedicated", "service": sample.service},
         "conversation": {
             "id": _CONVERSATION,
             "is_group": False,
             "group_name": None,
-            "participants": [],
             "metadata": None,
+            "participants": [],
         },
     }
     if event_type == "tapback.received":
-        return {"tapback": _tapback(), "message": message, **around}
-    return {"message": message, **around}
+        data["tapback"] = _tapback(sample)
+    if event_type == "line.substituted":
+        data["substitution"] = {
+            "original_number": _OTHER_NUMBER,
+            "used_number": sample.line,
+            "reason": "requested_unavailable_random_used",
+        }
+    return data
 
 
-def _message(event_type: str) -> dict[str, Any]:
+def _message(event_type: str, sample: Sample) -> dict[str, Any]:
     inbound = event_type == "message.received"
-    status = {"message.received": "received", "message.delivery_failed": "error"}.get(event_type)
-    status = status or event_type.removeprefix("message.").replace("tapback.received", "delivered")
+    status = {"message.received": "received", "message.delivery_failed": "error"}.get(event_type, "delivered")
+    status = {"message.sent": "sent", "line.substituted": "queued"}.get(event_type, status)
     failed = event_type == "message.delivery_failed"
     return {
         "id": _MESSAGE,
@@ -60,23 +81,23 @@ def _message(event_type: str) -> dict[str, Any]:
         "connection_id": _CONNECTION,
         "line_id": _LINE,
         "direction": "inbound" if inbound else "outbound",
-        "human": _HUMAN,
-        "is_group": False,
+        "human": sample.human,
         "sender": None,
+        "is_group": False,
         "participants": None,
         "position": 1,
-        "text": "This is a test.",
+        "text": sample.text,
         "message_type": "message",
-        "service": "imessage",
+        "service": sample.service,
         "send_style": None,
-        "is_fast": False,
-        "reply_to": None,
-        "reply_unresolved": None,
-        "thread_root_id": None,
         "media": [],
         "was_downgraded": False,
         "status": status,
         "error": {"code": "test", "reason": "test", "message": "This is a test.", "detail": ""} if failed else None,
+        "reply_to": None,
+        "thread_root_id": None,
+        "reply_unresolved": None,
+        "is_fast": False,
         "is_read": False,
         "is_blocked": False,
         "is_late": False,
@@ -90,7 +111,7 @@ def _message(event_type: str) -> dict[str, Any]:
     }
 
 
-def _tapback() -> dict[str, Any]:
+def _tapback(sample: Sample) -> dict[str, Any]:
     return {
         "id": _TAPBACK,
         "conversation_id": _CONVERSATION,
@@ -99,7 +120,7 @@ def _tapback() -> dict[str, Any]:
         "direction": "inbound",
         "kind": "like",
         "emoji": None,
-        "human": _HUMAN,
+        "human": sample.human,
         "part_index": 0,
         "created_at": _AT,
         "updated_at": _AT,

@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import hmac
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -13,8 +13,9 @@ from accounts.models import Identity
 from core import secrets
 from core.actor import Actor
 from core.errors import Invalid
-from dialects import inkbox
-from webhooks.signing import PREFIX, KnownKey, keys_with_secrets, require_owner
+from dialects import agentphone, contiguity, inkbox
+from webhooks.models import Subscription
+from webhooks.signing import PREFIX, KnownKey, endpoint_keys_with_secrets, keys_with_secrets, require_owner
 
 MOST_HEADERS = 16_000
 MOST_BODY = 200_000
@@ -40,20 +41,24 @@ class Verdict:
         return self.key is not None
 
 
-def check_signature(actor: Actor, identity: Identity, *, headers: str, body: str) -> list[Verdict]:
-    """Whether the signatures among these headers were made for this body by a key of the identity's.
+def check_signature(
+    actor: Actor, identity: Identity | None, *, headers: str, body: str, endpoints: Sequence[Subscription] = ()
+) -> list[Verdict]:
+    """Whether the signatures among these headers were made for this body by a key of the identity's or the endpoints'.
 
-    `headers` are lines of `Name: value` as received, `body` the bytes received as text. A verdict for each of the
-    two signature headers that is there. Raises `Forbidden`, `Invalid`.
+    `headers` are lines of `Name: value` as received, `body` the bytes received as text. A verdict for each signature
+    header of any dialect that is there. Raises `Forbidden`, `Invalid`.
     """
-    require_owner(actor, identity)
+    for owner in {identity, *(endpoint.identity for endpoint in endpoints)}:
+        require_owner(actor, owner)
     if len(headers) > MOST_HEADERS or len(body) > MOST_BODY:
         raise Invalid("That is more than any delivery of ours holds.")
-    given, keys = _parsed(headers), keys_with_secrets(identity)
-    verdicts = [_standard(given, body, keys), _vendors(given, body, keys)]
-    found = [verdict for verdict in verdicts if verdict]
+    given, keys = _parsed(headers), keys_with_secrets(identity) if identity else []
+    for endpoint in endpoints:
+        keys = keys + (endpoint_keys_with_secrets(endpoint) if endpoint.has_own_secret else [])
+    found = [verdict for check in _CHECKS if (verdict := check(given, body, keys))]
     if not found:
-        raise Invalid(f"There is neither webhook-signature nor {inkbox.SIGNATURE_HEADER} among the headers.")
+        raise Invalid(f"There is no signature header among these: {', '.join(SIGNATURE_HEADERS)}.")
     return found
 
 
@@ -74,7 +79,7 @@ def _standard(given: Mapping[str, str], body: str, keys: Keys) -> Verdict | None
     return _judged("webhook-signature", ("webhook-id", "webhook-timestamp"), given, body, keys, signatures, made)
 
 
-def _vendors(given: Mapping[str, str], body: str, keys: Keys) -> Verdict | None:
+def _inkbox(given: Mapping[str, str], body: str, keys: Keys) -> Verdict | None:
     if inkbox.SIGNATURE_HEADER.lower() not in given:
         return None
     signatures = [given[inkbox.SIGNATURE_HEADER.lower()].removeprefix("sha256=").lower()]
@@ -86,9 +91,31 @@ def _vendors(given: Mapping[str, str], body: str, keys: Keys) -> Verdict | None:
     return _judged(inkbox.SIGNATURE_HEADER, names, given, body, keys, signatures, made)
 
 
+def _agentphone(given: Mapping[str, str], body: str, keys: Keys) -> Verdict | None:
+    if agentphone.SIGNATURE_HEADER.lower() not in given:
+        return None
+    signatures = [given[agentphone.SIGNATURE_HEADER.lower()].removeprefix("sha256=")]
+    return _judged(agentphone.SIGNATURE_HEADER, (agentphone.TIMESTAMP_HEADER,), given, body, keys, signatures, _whole)
+
+
+def _contiguity(given: Mapping[str, str], body: str, keys: Keys) -> Verdict | None:
+    if contiguity.SIGNATURE_HEADER.lower() not in given:
+        return None
+    pairs = [part.partition("=") for part in given[contiguity.SIGNATURE_HEADER.lower()].split(",")]
+    told = {"t": next((value for name, _, value in pairs if name == "t"), "")}
+    # Its verifier looks at the first one alone.
+    signatures = [value for name, _, value in pairs if name == "v1"][:1]
+    return _judged(contiguity.SIGNATURE_HEADER, ("t",), told, body, keys, signatures, _whole)
+
+
+def _whole(secret: str, signed: bytes) -> str:
+    """By the secret as it was issued, its prefix included."""
+    return hmac.digest(secret.encode(), signed, hashlib.sha256).hex()
+
+
 def _judged(
     header: str,
-    names: tuple[str, str],
+    names: Sequence[str],
     given: Mapping[str, str],
     body: str,
     keys: Keys,
@@ -98,7 +125,7 @@ def _judged(
     values = [given.get(name.lower(), "") for name in names]
 
     def key_for(text: str) -> KnownKey | None:
-        signed = f"{values[0]}.{values[1]}.{text}".encode("utf-8", "replace")
+        signed = ".".join((*values, text)).encode("utf-8", "replace")
         return next(
             (key for key, secret in keys if any(secrets.same(made(secret, signed), each) for each in signatures)), None
         )
@@ -107,7 +134,7 @@ def _judged(
     variants = list(dict.fromkeys((body, body.replace("\r\n", "\n"), body.replace("\r\n", "\n").strip())))
     key = next(filter(None, map(key_for, variants)), None)
     parts = [*zip(names, values, strict=True), ("body", f"{len(variants[-1].encode('utf-8', 'replace'))} bytes")]
-    signed_at = _moment(values[1])
+    signed_at = _moment(values[-1])
     return Verdict(header, parts, key, _words(key, parts, keys, signatures, signed_at), signed_at)
 
 
@@ -124,7 +151,7 @@ def _words(
     if not signatures:
         return "The header holds no signature of a version that we make."
     if not keys:
-        return "This identity has no key, so nothing of ours is signed."
+        return "There is no key, so nothing of ours is signed."
     if key is None:
         return (
             "None of the present keys made it for exactly this body. Most often the body was parsed and written "
@@ -133,6 +160,15 @@ def _words(
     if signed_at and abs((timezone.now() - signed_at).total_seconds()) > TOLERANCE_SECONDS:
         return "It matches. It was signed more than five minutes ago: verifiers refuse it by now, as they should."
     return "It matches."
+
+
+_CHECKS = (_standard, _inkbox, _agentphone, _contiguity)
+SIGNATURE_HEADERS = (
+    "webhook-signature",
+    inkbox.SIGNATURE_HEADER,
+    agentphone.SIGNATURE_HEADER,
+    contiguity.SIGNATURE_HEADER,
+)
 
 
 def _moment(seconds: str) -> datetime | None:

@@ -21,18 +21,18 @@ from events.feed import publish_topics
 from events.record import record
 from webhooks.live import tell_pages
 from webhooks.models import Attempt, Delivery, Subscription
-from webhooks.schedule import DISABLED_AFTER, SCHEDULE, wait_on
+from webhooks.schedule import DISABLED_AFTER, GONE, wait_on
 from webhooks.signing import valid_keys
+from webhooks.vendors import schedule_of
 
 logger = logging.getLogger(__name__)
 
-# Longer than a request may take, with room for recording it.
+# Longer than a request may take, with room for recording it: an endpoint may be given more time than others.
 LEASE = timedelta(seconds=45)
+_ROOM = timedelta(seconds=30)
 
 # So many of one endpoint are claimed at a time; with the next claim at most twice as many are under way.
 PER_ENDPOINT = 4
-
-GONE = 410
 
 # Endpoints with something pending are found by hopping through the index, so that one endpoint's backlog costs the
 # others nothing. An endpoint that is being changed is left out: its change would not be seen.
@@ -45,34 +45,39 @@ WITH RECURSIVE waiting AS (
             ORDER BY subscription_id LIMIT 1)
     FROM waiting WHERE waiting.subscription_id IS NOT NULL
 ), picked AS (
-    SELECT due.id, endpoint.url, endpoint.sealed_auth_token, endpoint.dialect, endpoint.identity_id,
+    SELECT due.id, endpoint.url, endpoint.sealed_auth_token, endpoint.sealed_secret, endpoint.dialect, endpoint.timeout,
            endpoint.failing_since IS NOT NULL AS failing
     FROM waiting
     JOIN webhooks_subscription endpoint ON endpoint.id = waiting.subscription_id
-    JOIN accounts_identity identity ON identity.id = endpoint.identity_id
+    LEFT JOIN accounts_identity identity ON identity.id = endpoint.identity_id
     CROSS JOIN LATERAL (
-        SELECT id, next_attempt_at FROM webhooks_delivery
+        SELECT id, next_attempt_at FROM webhooks_delivery waits
         WHERE subscription_id = endpoint.id AND state = 'pending' AND next_attempt_at <= %(now)s
           AND (claimed_until IS NULL OR claimed_until < %(now)s)
+          -- Of an endpoint of all identities each delivery's own is asked.
+          AND (endpoint.identity_id IS NOT NULL OR EXISTS (
+              SELECT 1 FROM accounts_identity own
+              WHERE own.id = waits.identity_id AND own.status = 'active' AND own.imessage_enabled))
         ORDER BY next_attempt_at
         LIMIT %(per_endpoint)s
         FOR UPDATE SKIP LOCKED
     ) due
     WHERE endpoint.status = 'active' AND (endpoint.held_until IS NULL OR endpoint.held_until <= %(now)s)
-      AND identity.status = 'active' AND identity.imessage_enabled
+      AND (endpoint.identity_id IS NULL OR (identity.status = 'active' AND identity.imessage_enabled))
       AND NOT endpoint.id = ANY(%(busy)s)
     ORDER BY due.next_attempt_at
     LIMIT %(most)s
     FOR SHARE OF endpoint SKIP LOCKED
 )
 UPDATE webhooks_delivery delivery
-SET claimed_at = %(now)s, claimed_until = %(until)s, generation = generation + 1
+SET claimed_at = %(now)s, claimed_until = GREATEST(%(until)s, %(begin)s + picked.timeout * interval '1 second'),
+    generation = generation + 1
 FROM picked WHERE delivery.id = picked.id
-RETURNING delivery.id, delivery.organization_id, picked.identity_id, delivery.subscription_id, delivery.event_id,
-          delivery.conversation_id,
+RETURNING delivery.id, delivery.organization_id, delivery.identity_id, delivery.subscription_id, delivery.event_id,
+          delivery.event_type, delivery.told_id, delivery.conversation_id,
           delivery.body, delivery.attempts_made, delivery.is_replay, delivery.generation,
           delivery.next_attempt_at AS due_at, delivery.created_at,
-          picked.url, picked.sealed_auth_token, picked.dialect, picked.failing
+          picked.url, picked.sealed_auth_token, picked.sealed_secret, picked.dialect, picked.timeout, picked.failing
 """
 
 
@@ -82,9 +87,11 @@ class Claim:
 
     id: UUID
     organization_id: UUID
-    identity_id: UUID
+    identity_id: UUID | None
     subscription_id: UUID
     event_id: UUID
+    event_type: str
+    told_id: str
     conversation_id: UUID | None
     body: str
     attempts_made: int
@@ -95,6 +102,7 @@ class Claim:
     url: str
     auth_token: str
     dialect: str
+    timeout: int | None
     failing: bool
     keys: list[str]
 
@@ -118,6 +126,7 @@ def claim(*, most: int, busy: Iterable[UUID] = ()) -> list[Claim]:
     given: dict[str, Any] = {
         "now": now,
         "until": now + LEASE,
+        "begin": now + _ROOM,
         "per_endpoint": PER_ENDPOINT,
         "busy": list(busy),
         "most": most,
@@ -130,13 +139,18 @@ def _claimed(statement: str, given: dict[str, Any]) -> list[Claim]:
         cursor.execute(statement, given)
         names = [column.name for column in cursor.description]
         rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-    keys = valid_keys({(row["identity_id"], row["organization_id"]) for row in rows})
+    by_identity = [row for row in rows if row["identity_id"] and not row["sealed_secret"]]
+    keys = valid_keys({(row["identity_id"], row["organization_id"]) for row in by_identity})
     return [_claim(row, keys) for row in rows]
 
 
 def _claim(row: dict[str, Any], keys: dict[UUID, list[str]]) -> Claim:
-    sealed = row.pop("sealed_auth_token")
-    return Claim(**row, auth_token=secrets.unseal(sealed) if sealed else "", keys=keys[row["identity_id"]])
+    token, secret = row.pop("sealed_auth_token"), row.pop("sealed_secret")
+    return Claim(
+        **row,
+        auth_token=secrets.unseal(token) if token else "",
+        keys=[secrets.unseal(secret)] if secret else keys.get(row["identity_id"], []),
+    )
 
 
 _SHARE_ENDPOINTS = """
@@ -148,7 +162,8 @@ ORDER BY id FOR SHARE
 # As a claim of the queue, of deliveries in any state and for endpoints in any: whoever asks by hand knows why.
 _CLAIM_AGAIN = """
 WITH picked AS (
-    SELECT delivery.id, endpoint.url, endpoint.sealed_auth_token, endpoint.dialect
+    SELECT delivery.id, endpoint.url, endpoint.sealed_auth_token, endpoint.sealed_secret, endpoint.dialect,
+           endpoint.timeout
     FROM webhooks_delivery delivery
     JOIN webhooks_subscription endpoint ON endpoint.id = delivery.subscription_id
     WHERE delivery.id = ANY(%(ids)s) AND (delivery.claimed_until IS NULL OR delivery.claimed_until < %(now)s)
@@ -159,10 +174,10 @@ UPDATE webhooks_delivery delivery
 SET claimed_at = %(now)s, claimed_until = %(until)s, generation = generation + 1, replayed_at = %(now)s
 FROM picked WHERE delivery.id = picked.id
 RETURNING delivery.id, delivery.organization_id, delivery.identity_id, delivery.subscription_id, delivery.event_id,
-          delivery.conversation_id,
+          delivery.event_type, delivery.told_id, delivery.conversation_id,
           delivery.body, delivery.tries AS attempts_made, true AS is_replay, delivery.generation,
           delivery.next_attempt_at AS due_at, delivery.created_at,
-          picked.url, picked.sealed_auth_token, picked.dialect, false AS failing
+          picked.url, picked.sealed_auth_token, picked.sealed_secret, picked.dialect, picked.timeout, false AS failing
 """
 
 
@@ -284,13 +299,14 @@ def _move(outcomes: list[Outcome], endpoints: dict[UUID, Subscription]) -> None:
 
 
 def _try_again(outcome: Outcome, endpoint: Subscription, now: datetime) -> None:
-    made = outcome.claim.attempts_made + 1
-    wait = SCHEDULE.wait_after(made) or wait_on(
-        created_at=outcome.claim.created_at, last_success_at=endpoint.last_success_at, now=now
-    )
+    made, status = outcome.claim.attempts_made + 1, outcome.attempt.response_status
+    schedule = schedule_of(endpoint.dialect)
+    wait = schedule.wait_after(made)
+    if wait is None and schedule.goes_on:
+        wait = wait_on(created_at=outcome.claim.created_at, last_success_at=endpoint.last_success_at, now=now)
     changes: dict[str, Any] = {"attempts_made": made, "claimed_until": None, **last_try(outcome.attempt)}
-    if wait is None or _is_over(outcome):
-        ending = Delivery.Ending.GONE if _is_over(outcome) else ""
+    if wait is None or schedule.is_final(status):
+        ending = Delivery.Ending.GONE if status == GONE else ""
         changes |= {"state": Delivery.State.FAILED, "settled_at": now, "ending": ending}
     else:
         # Not before the receiver asks for, and never faster than our own schedule, which must last for days.
@@ -299,11 +315,6 @@ def _try_again(outcome: Outcome, endpoint: Subscription, now: datetime) -> None:
     if not claimed.pending().update(**changes):
         # Cancelled or dropped meanwhile: nothing is under way any more all the same.
         claimed.update(claimed_until=None, **last_try(outcome.attempt))
-
-
-def _is_over(outcome: Outcome) -> bool:
-    """An endpoint that says it is gone is not asked a second time."""
-    return outcome.attempt.response_status == GONE
 
 
 def _judge(endpoint: Subscription, outcomes: list[Outcome]) -> None:

@@ -6,6 +6,8 @@ Texts are all there is here; the classes of other channels are answered empty (c
 from datetime import timedelta
 from typing import Any
 
+from django.db import models
+
 from dialects.inkbox import webhook_context_item
 from events.models import Event
 
@@ -21,10 +23,21 @@ def before(event: Event, config: dict[str, Any] | None) -> dict[str, Any] | None
     return {name: _history(event, given) if name == "texts" else _empty(given) for name, given in wanted.items()}
 
 
+def messages_before(event: Event, most: int) -> list[dict[str, Any]]:
+    """The last so many messages of the conversation before the event, as they were told, oldest first."""
+    if not most or event.conversation_id is None:
+        return []
+    found = list(_earlier(event)[:most])
+    return [row.data["message"] for row in reversed(found)]
+
+
+def _earlier(event: Event) -> models.QuerySet[Event]:
+    rows = Event.objects.filter(conversation_id=event.conversation_id, number__lt=event.number, type__in=_TOLD)
+    return rows.order_by("-number")
+
+
 def _history(event: Event, wanted: dict[str, Any]) -> dict[str, Any]:
-    earlier = Event.objects.filter(
-        conversation_id=event.conversation_id, number__lt=event.number, type__in=_TOLD
-    ).order_by("-number")
+    earlier = _earlier(event)
     most = wanted.get("count", MOST_ITEMS)
     if hours := wanted.get("hours"):
         earlier = earlier.filter(at__gte=event.at - timedelta(hours=hours))

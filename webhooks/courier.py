@@ -19,7 +19,7 @@ from webhooks.posting import post
 
 logger = logging.getLogger(__name__)
 
-DEADLINE = 15.0  # seconds in all for one request
+DEADLINE = 15.0  # seconds in all for one request, unless the endpoint was given others
 
 # Young requests under way at a time; those older than a second hang and must not take the others' places.
 MOST_YOUNG = 128
@@ -96,7 +96,7 @@ class Courier:
 
     async def _carry(self, given: Claim) -> None:
         try:
-            outcome = await post(given, deadline=DEADLINE)
+            outcome = await post(given, deadline=given.timeout or DEADLINE)
         finally:
             task = asyncio.current_task()
             if task is not None:

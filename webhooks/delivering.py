@@ -10,18 +10,20 @@ from uuid import UUID
 from django.db import models, transaction
 from django.utils import timezone
 
+from accounts.models import Identity
 from core.actor import Actor
-from core.errors import Busy, Conflict, Invalid
-from core.ids import prefixed, uuid7
-from dialects import inkbox
+from core.errors import Busy, Conflict, Invalid, NotFound
+from core.ids import uuid7
+from dialects.webhooks import Telling
 from events.record import record
-from webhooks.catalog import EVENT_TYPES, example_of
+from webhooks.catalog import Sample, example_of
 from webhooks.claiming import claim_again, settle_again
 from webhooks.fanout import agent_of, body_of
 from webhooks.models import Attempt, Delivery, DeliveryQuerySet, Subscription
 from webhooks.nudging import nudge
 from webhooks.posting import post
 from webhooks.signing import require_owner
+from webhooks.vendors import VENDORS
 
 # Whoever asks waits for the endpoint, in a thread of the web server: few at a time, and not for long.
 MOST_AT_A_TIME = 2
@@ -51,7 +53,8 @@ class UnderWay(Conflict):
 
 def replay(actor: Actor, attempt: Attempt) -> Attempt:
     """Send an attempt's event again now, as `resend` does, but only to an active endpoint (contract/inkbox.md 13.4)."""
-    delivery = Delivery.objects.select_related("subscription__identity").get(pk=attempt.delivery_id)
+    rows = Delivery.objects.select_related("subscription__identity", "identity")
+    delivery = rows.get(pk=attempt.delivery_id)
     require_owner(actor, delivery.subscription.identity)
     if not delivery.subscription.is_active:
         raise NotReplayable("The subscription is not active.")
@@ -93,7 +96,7 @@ def why_not_again(delivery: Delivery) -> str:
         return "The subscription was deleted."
     if delivery.event_type not in subscription.event_types:
         return "The subscription no longer selects this type of event."
-    if not subscription.identity.is_reachable:
+    if delivery.identity and not delivery.identity.is_reachable:
         return "The identity is paused or disabled."
     return ""
 
@@ -133,36 +136,52 @@ def replay_selection(actor: Actor, deliveries: DeliveryQuerySet) -> int:
     return queued
 
 
-def send_test(actor: Actor, subscription: Subscription, *, event_type: str | None = None) -> Attempt:
+def send_test(
+    actor: Actor,
+    subscription: Subscription,
+    *,
+    event_type: str | None = None,
+    identity: Identity | None = None,
+    sample: Sample | None = None,
+) -> Attempt:
     """Post an example of an event that the endpoint subscribes to, now; the attempt, however it went.
 
-    Outside of the failure streak, with an event id of its own and without an order number. Raises `Forbidden`,
-    `Invalid` for a type the endpoint does not subscribe to, `NotReplayable`, `TooManyAtOnce`.
+    `identity` is whose event an endpoint of the whole organization is told of, `sample` what stands in it. Outside of
+    the failure streak, with an event id of its own and without an order number. Raises `Forbidden`, `Invalid` for a
+    type the endpoint does not subscribe to, `NotReplayable`, `TooManyAtOnce`.
     """
     require_owner(actor, subscription.identity)
     event_type = _type_to_try(subscription, event_type)
     if not subscription.is_active:
         raise NotReplayable("The subscription is not active.")
-    return _send_test(subscription, event_type)
+    return _send_test(subscription, event_type, identity, sample)
 
 
 def try_endpoint(actor: Actor, subscription: Subscription, *, event_type: str | None = None) -> Attempt:
     """As `send_test`, to a disabled endpoint too: before it is enabled again."""
     require_owner(actor, subscription.identity)
-    return _send_test(subscription, _type_to_try(subscription, event_type))
+    return _send_test(subscription, _type_to_try(subscription, event_type), None, None)
 
 
-def _send_test(subscription: Subscription, event_type: str) -> Attempt:
+def _send_test(
+    subscription: Subscription, event_type: str, identity: Identity | None, sample: Sample | None
+) -> Attempt:
+    about = subscription.identity or identity
+    if about and about.organization_id != subscription.organization_id:
+        raise NotFound()
     with _place():
+        event_id = uuid7()
+        told_id, body = _example(subscription, about, event_type, event_id, sample)
         delivery = Delivery.objects.create(
             organization_id=subscription.organization_id,
-            identity_id=subscription.identity_id,
+            identity=about,
             subscription=subscription,
             kind=Delivery.Kind.TEST,
             state=Delivery.State.FAILED,
-            event_id=(event_id := uuid7()),
+            event_id=event_id,
+            told_id=told_id,
             event_type=event_type,
-            body=_example_body(subscription, event_type, event_id),
+            body=body,
             settled_at=timezone.now(),
         )
         outcome = asyncio.run(post(*claim_again([delivery.id]), deadline=DEADLINE))
@@ -174,7 +193,7 @@ def _send_test(subscription: Subscription, event_type: str) -> Attempt:
 
 def _type_to_try(subscription: Subscription, event_type: str | None) -> str:
     event_type = event_type or subscription.event_types[0]
-    if event_type not in EVENT_TYPES or event_type not in subscription.event_types:
+    if event_type not in subscription.event_types:
         raise Invalid(f"This subscription does not select {event_type!r}.")
     return event_type
 
@@ -230,14 +249,21 @@ def _queue_again(actor: Actor, subscription: Subscription, failed: DeliveryQuery
             return queued
 
 
-def _example_body(subscription: Subscription, event_type: str, event_id: UUID) -> str:
-    identity = subscription.identity
-    payload = inkbox.webhook_payload(
-        event_id=prefixed("evt", event_id),
-        event_type=event_type,
-        at=timezone.now(),
-        order_number=None,
-        data=example_of(event_type, organization_id=str(identity.organization_id), identity_id=str(identity.id)),
-        agent=agent_of(identity),
-    )
-    return body_of({**payload, "test": True})
+def _example(
+    subscription: Subscription, identity: Identity | None, event_type: str, event_id: UUID, sample: Sample | None
+) -> tuple[str, str]:
+    """What its receiver tells repeats by, and the body, of an example in the endpoint's dialect."""
+    organization_id = str(subscription.organization_id)
+    # Some dialects tell certain events of SMS alone.
+    for each in [sample] if sample else [Sample(), Sample(service="sms")]:
+        data = example_of(
+            event_type,
+            organization_id=organization_id,
+            identity_id=str(identity.id) if identity else None,
+            sample=each,
+        )
+        agent = agent_of(identity) if identity else None
+        telling = Telling(event_id=event_id, event_type=event_type, at=timezone.now(), data=data, agent=agent)
+        if bodies := VENDORS[subscription.dialect].payloads(telling):
+            return bodies[0].told_id, body_of({**bodies[0].payload, "test": True})
+    raise Invalid(f"Its dialect has no words for such an example of {event_type!r}.")

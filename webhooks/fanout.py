@@ -5,18 +5,19 @@ import logging
 from typing import Any
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import connection, models, transaction
 from django.utils import timezone
 from procrastinate.contrib.django.models import ProcrastinateJob
 
+from accounts.contacts import contact_of, contact_shape
 from accounts.models import Identity
-from core.ids import prefixed
-from dialects import inkbox
+from dialects.webhooks import Telling
 from events.models import Event
 from webhooks import context
 from webhooks.catalog import TOLD_AS
 from webhooks.live import tell_pages
 from webhooks.models import Delivery, OrderNumber, Subscription
+from webhooks.vendors import VENDORS
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +53,11 @@ def fan_out(number: int) -> int:
         _lock(event.conversation_id)
         endpoints = _wanting(event, told_as, identity)
         numbers = _order_numbers(endpoints, event)
-        deliveries = [_delivery(event, told_as, identity, endpoint, numbers.get(endpoint.id)) for endpoint in endpoints]
+        deliveries = [
+            delivery
+            for endpoint in endpoints
+            for delivery in _deliveries(event, told_as, identity, endpoint, numbers.get(endpoint.id))
+        ]
         Delivery.objects.bulk_create(deliveries)
         tell_pages(deliveries)
     return len(deliveries)
@@ -102,17 +107,29 @@ def _lock(conversation_id: UUID | None) -> None:
 
 
 def _wanting(event: Event, told_as: str, identity: Identity) -> list[Subscription]:
-    """Endpoints that asked for such events before this one happened and were not told of it yet."""
-    told = Delivery.objects.filter(event_id=event.id).values("subscription_id")
-    rows = Subscription.objects.kept().filter(
-        identity=identity, event_types__contains=[told_as], created_at__lte=event.at
+    """Endpoints that asked for such events before this one happened and were not told of it yet.
+
+    Where a dialect has at most one, the identity's own takes the place of its organization's.
+    """
+    told = Delivery.objects.filter(event_id=event.id, subscription_id=models.OuterRef("pk"))
+    rows: list[Any] = list(
+        Subscription.objects.kept()
+        .filter(
+            models.Q(identity=identity) | models.Q(identity=None, organization_id=identity.organization_id),
+            event_types__contains=[told_as],
+            created_at__lte=event.at,
+        )
+        .annotate(is_told=models.Exists(told))
+        .order_by("id")
     )
-    return list(rows.exclude(pk__in=told).order_by("id"))
+    replaced = {row.dialect for row in rows if row.identity_id and VENDORS[row.dialect].at_most_one}
+    return [row for row in rows if not row.is_told and (row.identity_id or row.dialect not in replaced)]
 
 
 def _order_numbers(endpoints: list[Subscription], event: Event) -> dict[UUID, int]:
-    """The next order number of the conversation for each endpoint."""
-    if event.conversation_id is None or not endpoints:
+    """The next order number of the conversation for each endpoint whose dialect has them."""
+    numbered = [endpoint.id for endpoint in endpoints if VENDORS[endpoint.dialect].numbered]
+    if event.conversation_id is None or not numbered:
         return {}
     table = OrderNumber._meta.db_table
     with connection.cursor() as cursor:
@@ -121,36 +138,52 @@ def _order_numbers(endpoints: list[Subscription], event: Event) -> dict[UUID, in
             " SELECT endpoint, %s, 1 FROM unnest(%s::uuid[]) endpoint"
             f" ON CONFLICT (subscription_id, conversation_id) DO UPDATE SET last = {table}.last + 1"
             " RETURNING subscription_id, last",
-            [event.conversation_id, [endpoint.id for endpoint in endpoints]],
+            [event.conversation_id, numbered],
         )
         return dict(cursor.fetchall())
 
 
-def _delivery(
+def _deliveries(
     event: Event, told_as: str, identity: Identity, endpoint: Subscription, order_number: int | None
-) -> Delivery:
-    now = timezone.now()
-    payload = inkbox.webhook_payload(
-        event_id=prefixed("evt", event.id),
-        event_type=told_as,
-        at=event.at,
-        order_number=order_number,
-        data=event.data,
-        agent=agent_of(identity),
-        context=context.before(event, endpoint.context_config) if told_as == "message.received" else None,
-    )
-    return Delivery(
-        organization_id=endpoint.organization_id,
-        identity_id=endpoint.identity_id,
-        subscription=endpoint,
+) -> list[Delivery]:
+    """What goes to one endpoint of an event: one body in most dialects, none when it has no words for it."""
+    now, vendor = timezone.now(), VENDORS[endpoint.dialect]
+    telling = Telling(
         event_id=event.id,
         event_type=told_as,
-        conversation_id=event.conversation_id,
+        at=event.at,
+        data=_with_contact(event) if vendor.names_contact else event.data,
+        agent=agent_of(identity),
         order_number=order_number,
-        body=body_of(payload),
-        state=Delivery.State.PENDING if endpoint.is_active else Delivery.State.FAILED,
-        ending="" if endpoint.is_active else Delivery.Ending.DROPPED,
-        settled_at=None if endpoint.is_active else now,
-        next_attempt_at=now,
-        created_at=now,
+        history=context.messages_before(event, endpoint.context_limit or 0),
+        context=context.before(event, endpoint.context_config) if told_as == "message.received" else None,
     )
+    return [
+        Delivery(
+            organization_id=endpoint.organization_id,
+            identity=identity,
+            subscription=endpoint,
+            event_id=event.id,
+            part=part,
+            told_id=body.told_id,
+            event_type=told_as,
+            conversation_id=event.conversation_id,
+            order_number=order_number,
+            body=body_of(body.payload),
+            state=Delivery.State.PENDING if endpoint.is_active else Delivery.State.FAILED,
+            ending="" if endpoint.is_active else Delivery.Ending.DROPPED,
+            settled_at=None if endpoint.is_active else now,
+            next_attempt_at=now,
+            created_at=now,
+        )
+        for part, body in enumerate(vendor.payloads(telling))
+    ]
+
+
+def _with_contact(event: Event) -> dict[str, Any]:
+    """The event's data with who the contact book knows its human as; by now, when the event did not freeze it."""
+    data: dict[str, Any] = event.data
+    human = data["message"]["human"]
+    if "contact" in data or not human or event.organization_id is None:
+        return data
+    return {**data, "contact": contact_shape(contact_of(event.organization_id, human))}

@@ -23,6 +23,10 @@ class SubscriptionQuerySet(TenantQuerySet["Subscription"]):
         """Active and disabled ones: what was deleted does not exist for anybody."""
         return self.exclude(status=Subscription.Status.DELETED)
 
+    def of_dialect(self, dialect: str) -> Self:
+        """Those of single identities in one dialect, as its own API shows them."""
+        return self.filter(dialect=dialect).exclude(identity=None)
+
     def failing(self) -> Self:
         """Those that somebody should look at: nothing arrives, or failures have disabled them."""
         return self.filter(_FAILING | _DISABLED_BY_FAILURES)
@@ -33,7 +37,14 @@ class SubscriptionQuerySet(TenantQuerySet["Subscription"]):
 
 
 class Subscription(models.Model):
-    """An address that hears of an identity's events. An *endpoint*, seen from the network."""
+    """An address that hears of an identity's events, or of all of an organization. An *endpoint* on the network."""
+
+    class Dialect(models.TextChoices):
+        """In whose words it is told, and by whose rules it is called (`webhooks.vendors`)."""
+
+        INKBOX = "inkbox", "Inkbox"
+        AGENTPHONE = "agentphone", "AgentPhone"
+        CONTIGUITY = "contiguity", "Contiguity"
 
     class Status(models.TextChoices):
         ACTIVE = "active"  # at creation, and again when its owner enables it or changes its URL
@@ -42,12 +53,26 @@ class Subscription(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="subscriptions")
-    identity = models.ForeignKey(Identity, on_delete=models.CASCADE, related_name="subscriptions", db_index=False)
-    url = models.CharField(max_length=2000)
+    identity = models.ForeignKey(
+        Identity,
+        null=True,
+        blank=True,
+        on_delete=models.CASCADE,
+        related_name="subscriptions",
+        db_index=False,
+        help_text="Empty: every identity of the organization.",
+    )
+    url = models.CharField(max_length=2083)
     event_types = ArrayField(models.CharField(max_length=40), help_text="Names from the catalogue.")
     context_config = models.JSONField(null=True, blank=True)
     sealed_auth_token = models.TextField(blank=True)
-    dialect = models.CharField(max_length=20, default="inkbox")
+    dialect = models.CharField(max_length=20, choices=Dialect, default=Dialect.INKBOX)
+    sealed_secret = models.TextField(blank=True, help_text="Its own; empty: the keys of its identity sign.")
+    secret_made_at = models.DateTimeField(null=True, blank=True)
+    context_limit = models.PositiveSmallIntegerField(
+        null=True, blank=True, help_text="How many earlier messages come with an event, where a dialect has that."
+    )
+    timeout = models.PositiveSmallIntegerField(null=True, blank=True, help_text="Seconds for an answer; empty: 15.")
     status = models.CharField(max_length=10, choices=Status, default=Status.ACTIVE)
     failing_since = models.DateTimeField(null=True, blank=True, help_text="First failure since the last success.")
     held_until = models.DateTimeField(null=True, blank=True, help_text="The endpoint asked us to stay away so long.")
@@ -65,13 +90,43 @@ class Subscription(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["identity", "url"], condition=~Q(status="deleted"), name="subscription_url_once"
-            )
+                fields=["identity", "dialect", "url"], condition=~Q(status="deleted"), name="subscription_url_once"
+            ),
+            models.UniqueConstraint(
+                fields=["organization", "dialect", "url"],
+                condition=~Q(status="deleted") & Q(identity=None),
+                name="subscription_url_once_of_organization",
+            ),
+            # AgentPhone knows one hook for a project and one for each agent (contract/agentphone.md, section 10).
+            models.UniqueConstraint(
+                fields=["identity"],
+                condition=~Q(status="deleted") & Q(dialect="agentphone"),
+                name="subscription_one_hook",
+            ),
+            models.UniqueConstraint(
+                fields=["organization"],
+                condition=~Q(status="deleted") & Q(dialect="agentphone", identity=None),
+                name="subscription_one_hook_of_organization",
+            ),
         ]
         indexes = [models.Index(fields=["organization", "-created_at", "-id"], name="subscription_org_newest")]
 
     def __str__(self) -> str:
         return f"{self.url} ({self.status})"
+
+    @property
+    def is_of_organization(self) -> bool:
+        """Whether it hears of every identity."""
+        return self.identity_id is None
+
+    @property
+    def scope(self) -> str:
+        """Whose events it hears of, as people read it. Needs its identity."""
+        return f"@{self.identity.handle}" if self.identity else "all agents"
+
+    @property
+    def has_own_secret(self) -> bool:
+        return bool(self.sealed_secret)
 
     @property
     def has_auth_token(self) -> bool:
@@ -143,7 +198,10 @@ class DeliveryQuerySet(TenantQuerySet["Delivery"]):
 
 
 class Delivery(models.Model):
-    """One event on its way to one endpoint. Its body is frozen: every attempt sends the same bytes."""
+    """One event on its way to one endpoint, or one of several parts of it where a dialect tells them one by one.
+
+    Its body is frozen: every attempt sends the same bytes.
+    """
 
     class State(models.TextChoices):
         PENDING = "pending"  # at creation, after a failure with attempts left, and when replayed
@@ -163,10 +221,22 @@ class Delivery(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="deliveries")
-    identity = models.ForeignKey(Identity, on_delete=models.CASCADE, related_name="+", db_index=False)
+    identity = models.ForeignKey(
+        Identity,
+        null=True,
+        blank=True,
+        on_delete=models.CASCADE,
+        related_name="+",
+        db_index=False,
+        help_text="Whose event it is; empty only for a test of an endpoint of the whole organization.",
+    )
     subscription = models.ForeignKey(Subscription, on_delete=models.CASCADE, related_name="deliveries", db_index=False)
     kind = models.CharField(max_length=5, choices=Kind, default=Kind.EVENT)
     event_id = models.UUIDField()
+    part = models.PositiveSmallIntegerField(default=0, db_default=0)
+    told_id = models.CharField(
+        max_length=100, blank=True, default="", db_default="", help_text="What its receiver tells repeats by."
+    )
     event_type = models.CharField(max_length=40, help_text="Name from the catalogue.")
     conversation_id = models.UUIDField(null=True, blank=True)
     order_number = models.PositiveBigIntegerField(null=True, blank=True)
@@ -194,7 +264,7 @@ class Delivery(models.Model):
         verbose_name_plural = "deliveries"
         constraints = [
             # Also what lists a subscription's deliveries.
-            models.UniqueConstraint(fields=["subscription", "event_id"], name="delivery_once"),
+            models.UniqueConstraint(fields=["subscription", "event_id", "part"], name="delivery_once"),
         ]
         indexes = [
             # The queue: only what is pending, by endpoint.
@@ -230,8 +300,13 @@ class Delivery(models.Model):
 
     @property
     def public_event_id(self) -> str:
-        """The id that receivers tell repeats by."""
+        """The event's id as every dialect but AgentPhone shows it."""
         return prefixed("evt", self.event_id)
+
+    @property
+    def repeat_id(self) -> str:
+        """The id that its receiver tells repeats by, the same in every attempt."""
+        return self.told_id or self.public_event_id
 
     @property
     def is_in_flight(self) -> bool:
@@ -243,6 +318,10 @@ class AttemptQuerySet(TenantQuerySet["Attempt"]):
     def succeeded(self) -> Self:
         return self.filter(response_status__range=(200, 299))
 
+    def of_dialect(self, dialect: str) -> Self:
+        """Requests to endpoints of single identities in one dialect."""
+        return self.filter(subscription__dialect=dialect).exclude(subscription__identity=None)
+
     def unsuccessful(self) -> Self:
         """Another answer, or none."""
         return self.exclude(response_status__range=(200, 299)) | self.filter(response_status=None)
@@ -253,11 +332,13 @@ class Attempt(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="+", db_index=False)
-    identity = models.ForeignKey(Identity, on_delete=models.CASCADE, related_name="+", db_index=False)
+    identity = models.ForeignKey(
+        Identity, null=True, blank=True, on_delete=models.CASCADE, related_name="+", db_index=False
+    )
     subscription = models.ForeignKey(Subscription, on_delete=models.CASCADE, related_name="attempts", db_index=False)
     delivery = models.ForeignKey(Delivery, on_delete=models.CASCADE, related_name="attempts")
     number = models.PositiveSmallIntegerField()
-    url = models.CharField(max_length=2000)
+    url = models.CharField(max_length=2083)
     request_headers = models.JSONField(help_text="As sent; signatures and the bearer token are left out.")
     response_status = models.PositiveSmallIntegerField(null=True, blank=True)
     response_body = models.TextField(null=True, blank=True)  # noqa: DJ001 - null: there was no answer

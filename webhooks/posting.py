@@ -7,16 +7,20 @@ from django.utils import timezone
 
 from core.http import OutboundFailed, OutboundRefused, Response, fetch_async
 from core.ids import prefixed, uuid7
-from dialects import inkbox
+from dialects.webhooks import Posting
 from webhooks import causes
 from webhooks.claiming import Claim, Outcome
 from webhooks.models import Attempt
 from webhooks.schedule import retry_after
-from webhooks.signing import fingerprint, standard_headers
+from webhooks.signing import fingerprint
+from webhooks.vendors import VENDORS
 
 KEPT_OF_ANSWER = 4096
 
-_HIDDEN = {"authorization", "webhook-signature", inkbox.SIGNATURE_HEADER.lower()}
+_HIDDEN = {
+    "authorization",
+    *(name.lower() for vendor in VENDORS.values() for name in vendor.signature_headers),
+}
 
 
 async def post(claim: Claim, *, deadline: float) -> Outcome:
@@ -54,13 +58,17 @@ async def post(claim: Claim, *, deadline: float) -> Outcome:
 
 
 def headers_of(claim: Claim, attempt: Attempt, body: bytes) -> dict[str, str]:
-    """The vendor's headers and beside them the standard ones, each with its own signature."""
-    timestamp = int(time.time())
-    newest = claim.keys[0] if claim.keys else None
+    """The dialect's headers, signed anew for each attempt, and the endpoint's own token."""
+    posting = Posting(
+        request_id=attempt.request_id,
+        told_id=claim.told_id or prefixed("evt", claim.event_id),
+        event_type=claim.event_type,
+        timestamp=int(time.time()),
+        body=body,
+    )
     return {
         "Content-Type": "application/json",
-        **inkbox.webhook_headers(newest, request_id=attempt.request_id, timestamp=timestamp, body=body),
-        **standard_headers(claim.keys, event_id=prefixed("evt", claim.event_id), timestamp=timestamp, body=body),
+        **VENDORS[claim.dialect].headers(claim.keys, posting),
         **({"Authorization": f"Bearer {claim.auth_token}"} if claim.auth_token else {}),
     }
 

@@ -80,7 +80,7 @@ def send_again(actor: Actor, ids: Sequence[UUID], *, per_second: float = 0) -> l
     what may not be sent again. `per_second` is the most requests a second, 0 for as fast as they are answered.
     Raises `Forbidden` before anything is sent.
     """
-    rows = Delivery.objects.filter(pk__in=ids).select_related("subscription__identity").in_bulk()
+    rows = Delivery.objects.filter(pk__in=ids).select_related("subscription__identity", "identity").in_bulk()
     for identity in {row.subscription.identity for row in rows.values()}:
         require_owner(actor, identity)
     results = {key: refused for key in ids if (refused := _left_out(key, rows.get(key)))}

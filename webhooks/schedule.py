@@ -1,4 +1,4 @@
-"""When a failed delivery is tried again: a small value, the same for every endpoint."""
+"""When a failed delivery is tried again: a small value, the same for every endpoint of a dialect."""
 
 import random
 from dataclasses import dataclass
@@ -10,10 +10,16 @@ _MINUTE, _HOUR = 60, 3600
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """The waits between attempts, in seconds, each spread by `jitter` to both sides."""
+    """The waits between attempts, in seconds, each spread by `jitter` to both sides.
+
+    With `only_faults` an answer that refuses the request is final: only no answer, 5xx, and what asks to come again
+    (408, 429) is tried again. With `goes_on` an endpoint that is alive is tried on after the last wait.
+    """
 
     waits: tuple[float, ...]
     jitter: float
+    only_faults: bool = False
+    goes_on: bool = True
 
     @property
     def attempts(self) -> int:
@@ -30,11 +36,26 @@ class Schedule:
         spread = random.uniform(-1, 1) if spread is None else spread  # noqa: S311 - nothing depends on it being secret
         return timedelta(seconds=self.waits[attempt - 1] * (1 + self.jitter * spread))
 
+    def is_final(self, status: int | None) -> bool:
+        """Whether a failure with this status, None for no answer, is the last attempt whatever waits are left."""
+        if status == GONE:
+            return True
+        return self.only_faults and status is not None and status < 500 and status not in _COME_AGAIN
+
+
+# An endpoint that says it is gone is not asked a second time.
+GONE = 410
+_COME_AGAIN = {408, 429}
 
 # 14 attempts over 94.6 hours; 75 hours and more even when every wait is spread to its shortest (reliability.md, C1).
 SCHEDULE = Schedule(
     waits=(5, _MINUTE, 5 * _MINUTE, 30 * _MINUTE, *(hours * _HOUR for hours in (2, 5, 8, 10, 12, 14, 14, 14, 15))),
     jitter=0.2,
+)
+
+# 6 attempts over 20.6 hours (contract/agentphone.md, section 11).
+AGENTPHONE_SCHEDULE = Schedule(
+    waits=(5 * _MINUTE, 30 * _MINUTE, 2 * _HOUR, 6 * _HOUR, 12 * _HOUR), jitter=0.1, only_faults=True, goes_on=False
 )
 
 # An endpoint that takes some and refuses others is alive: what it refused is tried on, every hour for two weeks.

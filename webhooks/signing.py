@@ -22,7 +22,7 @@ from core import secrets
 from core.actor import Actor, Role
 from core.errors import Forbidden
 from events.record import record
-from webhooks.models import SigningKey
+from webhooks.models import SigningKey, Subscription
 
 PREFIX = "whsec_"
 _KEY_BYTES = 32
@@ -172,6 +172,27 @@ def keys_with_secrets(identity: Identity) -> list[tuple[KnownKey, str]]:
     return found
 
 
+def endpoint_keys(subscription: Subscription) -> list[KnownKey]:
+    """The keys that sign what goes to an endpoint now, the newest first."""
+    return [key for key, _ in endpoint_keys_with_secrets(subscription)]
+
+
+def endpoint_keys_with_secrets(subscription: Subscription) -> list[tuple[KnownKey, str]]:
+    """The same with their plaintexts, for signing and checking; never for showing."""
+    if subscription.identity and not subscription.has_own_secret:
+        return keys_with_secrets(subscription.identity)
+    if not subscription.has_own_secret:
+        return []
+    plaintext = secrets.unseal(subscription.sealed_secret)
+    made_at = subscription.secret_made_at or subscription.created_at
+    return [(KnownKey(fingerprint(plaintext), subscription.is_of_organization, made_at, None), plaintext)]
+
+
+def new_secret() -> str:
+    """A secret that nobody has seen, in the form that all verifiers take."""
+    return PREFIX + base64.b64encode(os.urandom(_KEY_BYTES)).decode()
+
+
 def standard_headers(keys: Sequence[str], *, event_id: str, timestamp: int, body: bytes) -> dict[str, str]:
     """The headers of the Standard Webhooks specification; without keys there is no signature."""
     headers = {"webhook-id": event_id, "webhook-timestamp": str(timestamp)}
@@ -185,16 +206,16 @@ def fingerprint(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()[:8]
 
 
-def require_owner(actor: Actor, identity: Identity) -> None:
-    """Raise `Forbidden` unless the actor is an admin, or the identity's own agent."""
+def require_owner(actor: Actor, identity: Identity | None) -> None:
+    """Raise `Forbidden` unless the actor is an admin, or the identity's own agent; None stands for all identities."""
     if not actor.is_agent:
         actor.require(Role.ADMIN)
-    elif actor.identity_id != identity.id:
+    elif identity is None or actor.identity_id != identity.id:
         raise Forbidden("This key is bound to another identity.")
 
 
 def _replace(actor: Actor, organization_id: UUID, identity: Identity | None) -> tuple[SigningKey, str]:
-    plaintext = PREFIX + base64.b64encode(os.urandom(_KEY_BYTES)).decode()
+    plaintext = new_secret()
     now = timezone.now()
     former = SigningKey.objects.current().filter(organization_id=organization_id, identity=identity)
     replaced = former.update(replaced_at=now)

@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from core.ids import prefixed
-from dialects import inkbox
+from dialects import agentphone, contiguity, inkbox
 from dialects.webhooks import Body, Posting, Telling
-from webhooks.schedule import SCHEDULE, Schedule
+from webhooks.schedule import AGENTPHONE_SCHEDULE, SCHEDULE, Schedule
 from webhooks.signing import standard_headers
 
 
@@ -16,7 +16,8 @@ class Vendor:
 
     `events` says what it tells of, in its words. `own_secret`: each endpoint has one of its own; otherwise the
     identity's key signs. `at_most_one`: one endpoint for a whole organization and one for each identity, which takes
-    the former's place. `numbered`: the events of a conversation carry order numbers.
+    the former's place. `numbered`: the events of a conversation carry order numbers. `names_contact`: it says who the
+    organization's contact book knows the human as.
     """
 
     label: str
@@ -29,6 +30,7 @@ class Vendor:
     at_most_one: bool = False
     numbered: bool = False
     chooses_events: bool = False
+    names_contact: bool = False
 
 
 def _inkbox_payloads(telling: Telling) -> list[Body]:
@@ -65,4 +67,27 @@ VENDORS: Mapping[str, Vendor] = {
         numbered=True,
         chooses_events=True,
     ),
+    "agentphone": Vendor(
+        label="AgentPhone",
+        events=agentphone.WEBHOOK_EVENTS,
+        payloads=agentphone.webhook_payloads,
+        headers=agentphone.webhook_headers,
+        signature_headers=(agentphone.SIGNATURE_HEADER,),
+        schedule=AGENTPHONE_SCHEDULE,
+        at_most_one=True,
+        names_contact=True,
+    ),
+    "contiguity": Vendor(
+        label="Contiguity",
+        events=contiguity.WEBHOOK_EVENTS,
+        payloads=contiguity.webhook_payloads,
+        headers=contiguity.webhook_headers,
+        signature_headers=(contiguity.SIGNATURE_HEADER,),
+        schedule=SCHEDULE,
+    ),
 }
+
+
+def schedule_of(dialect: str) -> Schedule:
+    """When deliveries to endpoints of this dialect are tried again."""
+    return VENDORS[dialect].schedule

@@ -53,7 +53,7 @@ def replay(request: HttpRequest, delivery_id: str) -> HttpResponse:
 def _filtered(actor: Actor, query: DeliveryFilter) -> list[Attempt]:
     if query.phone_number_id:
         return []
-    rows = Attempt.objects.visible_to(actor).select_related("delivery", "subscription")
+    rows = Attempt.objects.visible_to(actor).of_dialect("inkbox").select_related("delivery", "subscription")
     if query.subscription_id:
         rows = rows.filter(subscription_id=query.subscription_id)
     if query.event_type is not None:

@@ -138,14 +138,14 @@ def active_connection_with(actor: Actor, connection_id: UUID) -> Connection:
 
 def subscription_with(actor: Actor, subscription_id: UUID) -> Subscription:
     """The subscription with its identity; raises `NotFound` for a deleted one, too."""
-    rows = Subscription.objects.visible_to(actor).kept().select_related("identity")
+    rows = Subscription.objects.visible_to(actor).kept().of_dialect("inkbox").select_related("identity")
     subscription: Subscription | None = rows.filter(pk=subscription_id).first()
     return _found(subscription)
 
 
 def attempt_with(actor: Actor, attempt_id: UUID) -> Attempt:
     """The attempt with its delivery and subscription; raises `NotFound`."""
-    rows = Attempt.objects.visible_to(actor).select_related("delivery", "subscription")
+    rows = Attempt.objects.visible_to(actor).of_dialect("inkbox").select_related("delivery", "subscription")
     attempt: Attempt | None = rows.filter(pk=attempt_id).first()
     return _found(attempt)
 

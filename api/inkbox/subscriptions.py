@@ -169,7 +169,7 @@ def delete(request: HttpRequest, subscription_id: str) -> HttpResponse:
 def _filtered(actor: Actor, query: SubscriptionFilter) -> list[Subscription]:
     if query.mailbox_id or query.phone_number_id:
         return []
-    rows = Subscription.objects.visible_to(actor).kept()
+    rows = Subscription.objects.visible_to(actor).kept().of_dialect("inkbox")
     if query.agent_identity_id:
         rows = rows.filter(identity=identity_with(actor, query.agent_identity_id))
     if query.url is not None:

@@ -233,7 +233,7 @@ def _carriers(connection: Connection) -> list[tuple[Line, datetime]]:
 def _deliveries(actor: Actor, thread: Conversation, at: datetime | None) -> list[Told]:
     """The newest webhook deliveries about this thread, found by the ids of its events; now or as they stood then."""
     told = Event.objects.visible_to(actor).filter(conversation_id=thread.id, type__in=list(TOLD_AS))
-    rows = Delivery.objects.visible_to(actor).filter(subscription__identity_id=thread.identity_id)
+    rows = Delivery.objects.visible_to(actor).filter(identity_id=thread.identity_id)
     if at is not None:
         told, rows = told.filter(at__lte=at), rows.filter(created_at__lte=at)
     ids = list(told.order_by("-number").values_list("id", flat=True)[:_DELIVERIES])

@@ -45,7 +45,6 @@ from core.actor import Actor, Role
 from core.errors import Busy, Conflict, DomainError, Invalid, NotFound
 from core.ids import from_prefixed
 from core.moments import moment_of
-from dialects import inkbox
 from webhooks import causes
 from webhooks.catalog import EVENT_TYPES
 from webhooks.checking import Verdict, check_signature
@@ -76,7 +75,7 @@ def _rows(actor: Actor) -> QuerySet[Delivery]:
 
 def _endpoints(actor: Actor) -> Iterable[tuple[str, str]]:
     rows = Subscription.objects.visible_to(actor).kept().select_related("identity").order_by("-created_at", "-id")
-    return [(str(row.pk), f"{host_of(row.url)} · @{row.identity.handle}") for row in rows[:MOST_ENDPOINTS]]
+    return [(str(row.pk), f"{host_of(row.url)} · {row.scope}") for row in rows[:MOST_ENDPOINTS]]
 
 
 def _causes(actor: Actor) -> Iterable[tuple[str, str]]:
@@ -181,7 +180,7 @@ class AgainForm(forms.Form):
 def _who_is_affected(actor: Actor, rows: QuerySet[Any], options: Mapping[str, Any]) -> Sequence[str]:
     found = preview(cast(DeliveryQuerySet, rows))
     shown = [
-        f"{share.count:,} to {host_of(share.subscription.url)} for @{share.subscription.identity.handle}"
+        f"{share.count:,} to {host_of(share.subscription.url)} for {share.subscription.scope}"
         + ("." if share.subscription.is_active else ", which is disabled: they are sent all the same.")
         for share in found.shares[:5]
     ]
@@ -312,7 +311,7 @@ def show_event(request: PageRequest, actor: Actor, event_id: UUID) -> HttpRespon
 @require_POST
 def send_one_again(request: PageRequest, actor: Actor, event_id: UUID, subscription_id: UUID) -> HttpResponse:
     """Send an event to one endpoint once more; the answer is told at once."""
-    delivery = _delivery(actor, event_id, subscription_id)
+    delivery = _delivery(actor, event_id, subscription_id, request.POST.get("part", "0"))
     try:
         attempt = resend(actor, delivery)
     except (Conflict, Busy) as refused:
@@ -335,7 +334,8 @@ def check(request: PageRequest, actor: Actor, event_id: UUID) -> HttpResponse:
     found: list[Verdict] = []
     error = ""
     try:
-        found = check_signature(actor, deliveries[0].identity, headers=headers, body=body)
+        endpoints = [delivery.subscription for delivery in deliveries]
+        found = check_signature(actor, deliveries[0].identity, headers=headers, body=body, endpoints=endpoints)
     except Invalid as refused:
         error = refused.message
     context = {
@@ -359,11 +359,10 @@ def _event(actor: Actor, event_id: UUID) -> dict[str, Any]:
     return {
         "event_id": event_id,
         "first": first,
-        "type_words": type_in_words(first.event_type),
+        "type_words": type_in_words(first.event_type, first.subscription.dialect),
         "payload": payload_of(actor, first),
         "endpoints": [_endpoint(actor, delivery, first) for delivery in deliveries],
         "may_send": actor.may(Role.ADMIN),
-        "signed_parts": (inkbox.REQUEST_ID_HEADER, inkbox.TIMESTAMP_HEADER, inkbox.SIGNATURE_HEADER),
     }
 
 
@@ -373,6 +372,7 @@ def _endpoint(actor: Actor, delivery: Delivery, first: Delivery) -> dict[str, An
     return {
         "delivery": delivery,
         "subscription": delivery.subscription,
+        "key": f"{delivery.subscription_id}-{delivery.part}" if delivery.part else str(delivery.subscription_id),
         "host": host_of(delivery.subscription.url),
         "outcome": outcome,
         "tries": [try_of(actor, attempt) for attempt in attempts[-MOST_TRIES:]],
@@ -399,14 +399,16 @@ def _deliveries(actor: Actor, event_id: UUID) -> list[Delivery]:
         .select_related("subscription__identity", "identity")
         .prefetch_related(Prefetch("attempts", queryset=attempts))
     )
-    if found := list(rows.order_by("created_at", "id")[:MOST_ENDPOINTS]):
+    if found := list(rows.order_by("created_at", "part", "id")[:MOST_ENDPOINTS]):
         return found
     raise NotFound()
 
 
-def _delivery(actor: Actor, event_id: UUID, subscription_id: UUID) -> Delivery:
+def _delivery(actor: Actor, event_id: UUID, subscription_id: UUID, part: str) -> Delivery:
+    """One part of what an event became for an endpoint; in most dialects there is one alone."""
     rows = Delivery.objects.visible_to(actor).filter(event_id=event_id, subscription_id=subscription_id)
-    if delivery := rows.select_related("subscription__identity").first():
+    number = int(part) if part.isascii() and part.isdigit() and len(part) < 4 else 0
+    if delivery := rows.filter(part=number).select_related("subscription__identity", "identity").first():
         return delivery
     raise NotFound()
 

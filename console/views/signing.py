@@ -13,8 +13,10 @@ from console.entry import PageRequest, draw, page, tell
 from console.friction import Confirmation, Confirmed, Fact, confirm, leave_for
 from console.outcomes import host_of
 from core.actor import Actor, Role
-from webhooks.models import Attempt, Subscription
-from webhooks.signing import KnownKey, end_overlap, known_keys, rotate_key, rotate_key_at_once
+from core.errors import NotFound
+from webhooks.models import Attempt, Subscription, SubscriptionQuerySet
+from webhooks.signing import KnownKey, end_overlap, endpoint_keys, known_keys, rotate_key, rotate_key_at_once
+from webhooks.subscribing import rotate_secret as rotate_own
 
 
 @page
@@ -23,7 +25,9 @@ def rotate_secret(request: PageRequest, actor: Actor, pk: UUID) -> HttpResponse:
     """A new signing secret; the old one signs beside it for a day. The new one is shown on the answer, once."""
     subscription = endpoint_of(actor, pk)
     actor.require(Role.ADMIN)
-    identity = subscription.identity
+    if subscription.has_own_secret:
+        return _rotate_own(request, actor, subscription)
+    identity = _signing_identity(subscription)
     confirmed = confirm(
         request,
         actor,
@@ -53,7 +57,7 @@ def rotate_secret_at_once(request: PageRequest, actor: Actor, pk: UUID) -> HttpR
     """A new signing secret, and the old one signs nothing any more: for a secret that others have seen."""
     subscription = endpoint_of(actor, pk)
     actor.require(Role.ADMIN)
-    identity = subscription.identity
+    identity = _signing_identity(subscription)
     confirmed = confirm(
         request,
         actor,
@@ -83,7 +87,7 @@ def end_old_secret(request: PageRequest, actor: Actor, pk: UUID) -> HttpResponse
     """Have the old secret sign nothing any more before its day is over."""
     subscription = endpoint_of(actor, pk)
     actor.require(Role.ADMIN)
-    identity = subscription.identity
+    identity = _signing_identity(subscription)
     confirmed = confirm(
         request,
         actor,
@@ -106,14 +110,51 @@ def end_old_secret(request: PageRequest, actor: Actor, pk: UUID) -> HttpResponse
     return leave_for(request, url_of(pk))
 
 
+def _rotate_own(request: PageRequest, actor: Actor, subscription: Subscription) -> HttpResponse:
+    """A new secret of one endpoint: its dialect's verifiers know no second one beside it."""
+    host = host_of(subscription.url)
+    confirmed = confirm(
+        request,
+        actor,
+        Confirmation(
+            title=f"New signing secret of {host}",
+            sentence=(
+                "The new secret signs from now on, and the old one signs nothing any more: "
+                "the endpoint refuses everything until it has the new one."
+            ),
+            action="Make a new secret",
+            back=url_of(subscription.pk),
+            facts=[Fact("Now signs", key.fingerprint) for key in endpoint_keys(subscription)],
+            warning="What the endpoint refuses meanwhile may be lost to it: send it again from its list.",
+            undoable="The old secret cannot be made the present one again.",
+            hold=NO_HOLD,
+        ),
+    )
+    if not isinstance(confirmed, Confirmed):
+        return confirmed
+    return show_secret(request, actor, subscription, rotate_own(actor, subscription), "The new signing secret")
+
+
+def _signing_identity(subscription: Subscription) -> Identity:
+    """Whose keys sign for an endpoint; raises `NotFound` for one with a secret of its own."""
+    if subscription.identity is None or subscription.has_own_secret:
+        raise NotFound()
+    return subscription.identity
+
+
+def signed_by(actor: Actor, identity: Identity) -> SubscriptionQuerySet:
+    """The endpoints that the identity's keys sign for."""
+    return endpoints_of(actor).filter(identity=identity, sealed_secret="")
+
+
 def _key_facts(actor: Actor, identity: Identity) -> list[Fact]:
     keys = known_keys(identity)
     facts = [Fact("Now signs", f"{keys[0].fingerprint}, made {keys[0].created_at:%d %b %Y}" if keys else "nothing")]
-    return [*facts, Fact("Endpoints that need the new one", endpoints_of(actor).filter(identity=identity).count())]
+    return [*facts, Fact("Endpoints that need the new one", signed_by(actor, identity).count())]
 
 
 def _hosts(actor: Actor, identity: Identity) -> list[str]:
-    urls = endpoints_of(actor).filter(identity=identity).order_by("created_at").values_list("url", flat=True)
+    urls = signed_by(actor, identity).order_by("created_at").values_list("url", flat=True)
     return [host_of(url) for url in urls]
 
 
@@ -134,7 +175,7 @@ def still_old(actor: Actor, identity: Identity, keys: Sequence[KnownKey]) -> lis
     if not any(key.signs_until for key in keys):
         return []
     since = keys[0].created_at
-    endpoints = list(endpoints_of(actor).filter(identity=identity).order_by("created_at", "id"))
+    endpoints = list(signed_by(actor, identity).order_by("created_at", "id"))
     found = []
     for endpoint in endpoints:
         latest = Attempt.objects.visible_to(actor).filter(subscription=endpoint, at__gt=since).order_by("-at", "-id")

@@ -1,7 +1,7 @@
 """Endpoints: how each one does, and everything its owners do with it."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from django import forms
@@ -11,12 +11,12 @@ from django.http import HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from accounts.models import Identity
-from console.endpoints import NO_HOLD, endpoint_of, endpoints_of, url_of
+from accounts.models import Identity, Organization
+from console.endpoints import NO_HOLD, endpoint_of, endpoints_of, organizations_of, url_of
 from console.entry import PageRequest, draw, draw_live, newest_event, page, tell, toast, toasts
 from console.friction import Confirmation, Confirmed, Fact, ask_again, confirm, leave_for
 from console.lists import Choice, Column, FilterSpec, Listing, Range, Sort, View, identity_choice
-from console.outcomes import endpoint_row, host_of, row_of, state_of, try_of, type_in_words
+from console.outcomes import endpoint_row, host_of, row_of, state_of, try_of, type_in_words, types_of
 from console.views.deliveries import DELIVERIES
 from console.views.signing import show_secret, still_old
 from core.actor import Actor, Role
@@ -25,9 +25,13 @@ from webhooks.catalog import EVENT_TYPES
 from webhooks.delivering import try_endpoint
 from webhooks.models import Delivery, Subscription
 from webhooks.schedule import DISABLED_AFTER
-from webhooks.signing import known_keys
+from webhooks.signing import endpoint_keys
 from webhooks.statistics import figures_of
 from webhooks.subscribing import (
+    CONTEXT_LIMIT,
+    CONTEXT_LIMITS,
+    TIMEOUT,
+    TIMEOUTS,
     create_subscription,
     delete_subscription,
     disable_subscription,
@@ -35,6 +39,7 @@ from webhooks.subscribing import (
     take_back_disabling,
     update_subscription,
 )
+from webhooks.vendors import VENDORS, Vendor
 
 Status = Subscription.Status
 
@@ -65,6 +70,12 @@ WEBHOOKS = FilterSpec(
         ),
         identity_choice(),
         Choice(
+            key="dialect",
+            label="Dialect",
+            column="dialect",
+            among=tuple((key, vendor.label) for key, vendor in VENDORS.items()),
+        ),
+        Choice(
             key="type",
             label="Hears of",
             condition=lambda name: Q(event_types__contains=[name]),
@@ -78,8 +89,9 @@ WEBHOOKS = FilterSpec(
     views=(View("failing", "Failing", "state=failing"), View("disabled", "Disabled", "state=disabled&state=gone")),
     columns=(
         Column("identity", "Identity", "identity__handle"),
+        Column("dialect", "Dialect", "dialect"),
         Column("url", "Address", "url"),
-        Column("types", "Hears of", lambda row: ", ".join(map(type_in_words, row.event_types))),
+        Column("types", "Hears of", lambda row: ", ".join(types_of(row))),
         Column("status", "Status", "status"),
         Column("failing", "Failing since", "failing_since"),
         Column("succeeded", "Succeeded", "succeeded_count"),
@@ -120,7 +132,8 @@ def show_webhook(request: PageRequest, actor: Actor, pk: UUID) -> HttpResponse:
 
 def _about(actor: Actor, subscription: Subscription) -> dict[str, Any]:
     newest = Delivery.objects.visible_to(actor).filter(subscription=subscription).select_related("subscription")
-    keys = known_keys(subscription.identity)
+    keys = endpoint_keys(subscription)
+    vendor = VENDORS[subscription.dialect]
     return {
         "subscription": subscription,
         "row": endpoint_row(subscription, figures_of([subscription.pk]).get(subscription.pk)),
@@ -129,16 +142,19 @@ def _about(actor: Actor, subscription: Subscription) -> dict[str, Any]:
         "failed_url": f"{DELIVERIES.url}?endpoint={subscription.pk}&outcome=failed&outcome=dropped&outcome=gone",
         "keys": keys,
         "former": [key for key in keys if key.signs_until],
-        "still_old": still_old(actor, subscription.identity, keys),
+        "still_old": still_old(actor, subscription.identity, keys) if subscription.identity else [],
+        "vendor": vendor,
         "may_change": actor.may(Role.ADMIN),
         "disabled_after": DISABLED_AFTER.days,
-        "context_words": _context_words(subscription.context_config),
-        "types": [(name, type_in_words(name)) for name in subscription.event_types],
+        "context_words": _context_words(subscription),
+        "types": list(zip(subscription.event_types, types_of(subscription), strict=True)),
     }
 
 
-def _context_words(config: Mapping[str, Any] | None) -> str:
-    wanted = (config or {}).get("texts")
+def _context_words(subscription: Subscription) -> str:
+    if subscription.context_limit:
+        return f"The last {subscription.context_limit} texts"
+    wanted = (subscription.context_config or {}).get("texts")
     if not wanted:
         return "None"
     return f"The last {wanted['count']} texts" if wanted["mode"] == "count" else f"Texts of {wanted['hours']} hours"
@@ -148,14 +164,13 @@ def _context_words(config: Mapping[str, Any] | None) -> str:
 
 
 class EndpointForm(forms.Form):
-    """Where an endpoint is, what it hears of, and what it gets with it."""
+    """Where an endpoint is, what it hears of, and what it gets with it, as far as its dialect leaves a choice."""
 
     url = forms.CharField(
-        label="Address", max_length=2000, help_text="https://, at an address that can be reached from here."
+        label="Address", max_length=2083, help_text="https://, at an address that can be reached from here."
     )
     event_types = forms.MultipleChoiceField(
         label="Hears of",
-        choices=[(name, type_in_words(name)) for name in EVENT_TYPES],
         initial=["message.received"],
         widget=forms.CheckboxSelectMultiple,
     )
@@ -167,6 +182,20 @@ class EndpointForm(forms.Form):
     amount = forms.IntegerField(
         label="How many", min_value=1, max_value=168, required=False, help_text="Texts, up to 50, or hours, up to 168."
     )
+    context_limit = forms.IntegerField(
+        label="Earlier messages with each event",
+        min_value=CONTEXT_LIMITS[0],
+        max_value=CONTEXT_LIMITS[-1],
+        initial=CONTEXT_LIMIT,
+        help_text="Up to 50; 0 for none.",
+    )
+    timeout = forms.IntegerField(
+        label="Seconds for an answer",
+        min_value=TIMEOUTS[0],
+        max_value=TIMEOUTS[-1],
+        initial=TIMEOUT,
+        help_text="From 5 to 120.",
+    )
     auth_token = forms.CharField(
         label="Bearer token",
         max_length=2000,
@@ -175,14 +204,30 @@ class EndpointForm(forms.Form):
         help_text="Sent as Authorization: Bearer. Kept encrypted and never shown again.",
     )
 
+    def __init__(self, *args: Any, vendor: Vendor, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        choices = [(name, type_in_words(name)) for name in vendor.events]
+        cast(forms.MultipleChoiceField, self.fields["event_types"]).choices = choices
+        unknown = ["context_limit", "timeout"] if vendor.chooses_events else ["event_types", "history", "amount"]
+        if not vendor.names_contact:
+            unknown += ["context_limit", "timeout"]
+        for name in set(unknown):
+            del self.fields[name]
+
     def clean(self) -> dict[str, Any]:
         given: dict[str, Any] = super().clean() or {}
         if given.get("history") == "count" and (given.get("amount") or 0) > 50:
             self.add_error("amount", "At most 50 texts.")
         return given
 
-    def context(self) -> dict[str, Any] | None:
-        """The history that is asked for, as the operation wants it."""
+    def asked(self) -> dict[str, Any]:
+        """What is given, as the operations want it; what its dialect does not know is left out."""
+        given = self.cleaned_data
+        named = ("url", "event_types", "context_limit", "timeout")
+        asked = {name: given[name] for name in named if name in given}
+        return asked | ({"context_config": self._context()} if "history" in given else {})
+
+    def _context(self) -> dict[str, Any] | None:
         history, amount = self.cleaned_data["history"], self.cleaned_data["amount"]
         if not history:
             return None
@@ -193,14 +238,12 @@ class EndpointForm(forms.Form):
 class NewEndpointForm(EndpointForm):
     """An endpoint that is not there yet, and whose events it hears of."""
 
-    identity = forms.ChoiceField(label="Agent")
+    identity = forms.ChoiceField(label="Agent", help_text="Whose events it hears of.")
     field_order = ("identity", "url")
 
-    def __init__(self, *args: Any, handles: Sequence[str], **kwargs: Any) -> None:
+    def __init__(self, *args: Any, owners: Sequence[tuple[str, str]], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["identity"] = forms.ChoiceField(
-            label="Agent", choices=[(handle, f"@{handle}") for handle in handles], help_text="Whose events it hears of."
-        )
+        cast(forms.ChoiceField, self.fields["identity"]).choices = owners
         self.order_fields(self.field_order)
 
 
@@ -210,35 +253,59 @@ class ChangedEndpointForm(EndpointForm):
     drop_token = forms.BooleanField(label="Send no bearer token any more", required=False)
 
 
+# Before the id of an organization whose agents are all meant.
+_ALL_OF = "all:"
+
+
+def _owners(actor: Actor) -> list[tuple[str, str]]:
+    """Whose events an endpoint may hear of: each agent, or all of an organization."""
+    handles = Identity.objects.visible_to(actor).live().order_by("handle").values_list("handle", flat=True)
+    agents = [(handle, f"@{handle}") for handle in handles[:MOST_IDENTITIES]]
+    found = organizations_of(actor)
+    names = {row.pk: f"All agents of {row.name}" if len(found) > 1 else "All agents" for row in found}
+    return [*agents, *((f"{_ALL_OF}{key}", words) for key, words in names.items())]
+
+
+def _owner(actor: Actor, chosen: str) -> Identity | Organization:
+    owner: Identity | Organization | None
+    if chosen.startswith(_ALL_OF):
+        owner = next((row for row in organizations_of(actor) if f"{_ALL_OF}{row.pk}" == chosen), None)
+    else:
+        owner = Identity.objects.visible_to(actor).live().filter(handle=chosen).first()
+    if owner is None:
+        raise NotFound()
+    return owner
+
+
 @page
 @require_http_methods(["GET", "POST"])
 def make_webhook(request: PageRequest, actor: Actor) -> HttpResponse:
-    """Subscribe an endpoint; a first signing secret is shown on the answer, once."""
+    """Subscribe an endpoint in one of the dialects; a secret that was made for it is shown on the answer, once."""
     actor.require(Role.ADMIN)
-    identities = Identity.objects.visible_to(actor).live().order_by("handle")
-    handles = list(identities.values_list("handle", flat=True)[:MOST_IDENTITIES])
-    chosen = request.GET.get("identity", "").removeprefix("@")
-    form = NewEndpointForm(request.POST or None, handles=handles, initial={"identity": chosen})
+    dialect = request.POST.get("dialect") or request.GET.get("dialect") or Subscription.Dialect.INKBOX
+    if dialect not in VENDORS:
+        raise NotFound()
+    chosen, owners = request.GET.get("identity", "").removeprefix("@"), _owners(actor)
+    form = NewEndpointForm(request.POST or None, owners=owners, vendor=VENDORS[dialect], initial={"identity": chosen})
     if request.method == "POST" and form.is_valid():
-        given = form.cleaned_data
-        identity = identities.filter(handle=given["identity"]).first()
-        if identity is None:
-            raise NotFound()
+        owner, token = _owner(actor, form.cleaned_data["identity"]), form.cleaned_data["auth_token"] or None
         try:
-            subscription, secret = create_subscription(
-                actor,
-                identity,
-                url=given["url"],
-                event_types=given["event_types"],
-                context_config=form.context(),
-                auth_token=given["auth_token"] or None,
-            )
+            subscription, secret = create_subscription(actor, owner, dialect=dialect, auth_token=token, **form.asked())
         except (Conflict, Invalid) as refused:
             form.add_error(_field_of(refused), refused.message)
         else:
-            tell(request, f"{host_of(subscription.url)} hears of @{identity.handle} from now on.")
+            tell(request, f"{host_of(subscription.url)} hears of {subscription.scope} from now on.")
             return _made(request, actor, subscription, secret)
-    context = {"form": form, "handles": handles, "title": "New endpoint", "back": WEBHOOKS.url, "action": "Subscribe"}
+    context = {
+        "form": form,
+        "owners": owners,
+        "dialects": [(key, vendor.label) for key, vendor in VENDORS.items()],
+        "dialect": dialect,
+        "chosen": chosen,
+        "title": "New endpoint",
+        "back": WEBHOOKS.url,
+        "action": "Subscribe",
+    }
     return draw(request, actor, "console/webhooks/form.html", context, status=422 if form.errors else 200)
 
 
@@ -248,7 +315,8 @@ def change_webhook(request: PageRequest, actor: Actor, pk: UUID) -> HttpResponse
     """Change an endpoint's address, events, history or token; a new address enables a disabled one."""
     actor.require(Role.ADMIN)
     subscription = endpoint_of(actor, pk)
-    form = ChangedEndpointForm(request.POST or None, initial=_initial(subscription))
+    vendor = VENDORS[subscription.dialect]
+    form = ChangedEndpointForm(request.POST or None, vendor=vendor, initial=_initial(subscription))
     if request.method == "POST" and form.is_valid():
         try:
             update_subscription(actor, subscription, changes=_changes(form, subscription))
@@ -263,7 +331,7 @@ def change_webhook(request: PageRequest, actor: Actor, pk: UUID) -> HttpResponse
         "title": f"Change {host_of(subscription.url)}",
         "back": url_of(pk),
         "action": "Save",
-        "handles": [subscription.identity.handle],
+        "owners": [subscription.scope],
     }
     return draw(request, actor, "console/webhooks/form.html", context, status=422 if form.errors else 200)
 
@@ -275,18 +343,15 @@ def _initial(subscription: Subscription) -> dict[str, Any]:
         "event_types": subscription.event_types,
         "history": wanted.get("mode", ""),
         "amount": wanted.get("count") or wanted.get("hours"),
+        "context_limit": subscription.context_limit,
+        "timeout": subscription.timeout,
     }
 
 
 def _changes(form: ChangedEndpointForm, subscription: Subscription) -> dict[str, Any]:
     """Only what differs, so that the record names what was changed."""
     given = form.cleaned_data
-    wanted: dict[str, Any] = {
-        "url": given["url"],
-        "event_types": given["event_types"],
-        "context_config": form.context(),
-    }
-    changes = {name: value for name, value in wanted.items() if value != getattr(subscription, name)}
+    changes = {name: value for name, value in form.asked().items() if value != getattr(subscription, name)}
     if given["drop_token"]:
         changes["auth_token"] = None
     elif given["auth_token"]:
@@ -381,7 +446,7 @@ def _asked_to_enable(actor: Actor, subscription: Subscription) -> Confirmation:
     missed = Delivery.objects.visible_to(actor).failed().filter(subscription=subscription)[:1001].count()
     return Confirmation(
         title=f"Enable {host_of(subscription.url)}",
-        sentence=f"A test is sent first. Answered with 2xx, events of @{subscription.identity.handle} go there again.",
+        sentence=f"A test is sent first. Answered with 2xx, events of {subscription.scope} go there again.",
         action="Test and enable",
         back=url_of(subscription.pk),
         facts=[
@@ -406,7 +471,7 @@ def delete_webhook(request: PageRequest, actor: Actor, pk: UUID) -> HttpResponse
         actor,
         Confirmation(
             title=f"Delete {host_of(subscription.url)}",
-            sentence=f"Nothing of @{subscription.identity.handle} goes there any more, and what waits is cancelled.",
+            sentence=f"Nothing of {subscription.scope} goes there any more, and what waits is cancelled.",
             action="Delete",
             back=url_of(pk),
             facts=[

@@ -21,9 +21,9 @@ from imessage.models import Conversation, Message
 from imessage.shapes import message_shape
 from tests import make
 from tests.core import receivers
-from webhooks.catalog import EVENT_TYPES
 from webhooks.fanout import fan_out
 from webhooks.models import Delivery, Subscription
+from webhooks.vendors import VENDORS
 
 
 @dataclass
@@ -74,13 +74,16 @@ def endpoint(answer: Callable[[Request], int] = lambda request: 200) -> Iterator
         yield there
 
 
-def subscribe(identity: Identity, url: str, event_types: list[str] | None = None, **fields: Any) -> Subscription:
+def subscribe(
+    identity: Identity, url: str, event_types: list[str] | None = None, dialect: str = "inkbox", **fields: Any
+) -> Subscription:
     """A subscription to everything, written directly."""
     return Subscription.objects.create(
         organization_id=identity.organization_id,
         identity=identity,
         url=url,
-        event_types=event_types or list(EVENT_TYPES),
+        event_types=event_types or list(VENDORS[dialect].events),
+        dialect=dialect,
         created_at=timezone.now() - timedelta(minutes=1),
         **fields,
     )
