@@ -19,7 +19,7 @@ _INSERTED = json.dumps({"type": "job_inserted", "job_id": 0})
 QUEUE = """
 queued AS (
     INSERT INTO procrastinate_jobs (queue_name, task_name, priority, lock, queueing_lock, args, scheduled_at)
-    VALUES ('default', %(job_task)s, 0, %(job_lock)s, %(job_once)s, %(job_args)s::jsonb, %(job_at)s)
+    VALUES ('default', %(job_task)s, %(job_priority)s, %(job_lock)s, %(job_once)s, %(job_args)s::jsonb, %(job_at)s)
     ON CONFLICT (queueing_lock) WHERE status = 'todo' DO NOTHING
     RETURNING id
 ), hurried AS (
@@ -37,13 +37,14 @@ _QUEUE = f"WITH {QUEUE} SELECT id FROM due"  # noqa: S608 - made of constants
 @dataclass(frozen=True, slots=True)
 class Job:
     """A task with its arguments. `lock`: jobs of one lock run one after the other, in order. `once`: nothing happens
-    when a job with this word waits already. `at`: not before then."""
+    when a job with this word waits already. `at`: not before then. `priority`: before all others of a lower one."""
 
     task: str
     args: dict[str, Any]
     lock: str | None = None
     once: str | None = None
     at: datetime | None = None
+    priority: int = 0
 
     def values(self) -> dict[str, Any]:
         """What `QUEUE` is executed with."""
@@ -53,6 +54,7 @@ class Job:
             "job_once": self.once,
             "job_args": json.dumps(self.args),
             "job_at": self.at,
+            "job_priority": self.priority,
         }
 
 

@@ -129,6 +129,32 @@ def greeting_link(line: Line) -> str:
     return f"sms:{line.address}?&body=Hello"
 
 
+def open_thread(actor: Actor, identity: Identity, line: Line, human: str) -> Conversation:
+    """The thread of a human on an owned line, with a live connection; both made by the first text, whoever writes it.
+
+    Inside the caller's transaction, which holds the identity's lock.
+    """
+    connection, is_new = Connection.objects.get_or_create(
+        identity=identity,
+        human=human,
+        owned_line=line,
+        status=Connection.Status.ACTIVE,
+        defaults={"organization_id": identity.organization_id, "line": line},
+    )
+    conversation, _ = Conversation.objects.get_or_create(
+        identity=identity,
+        thread_key=human,
+        owned_line=line,
+        defaults={"organization_id": identity.organization_id, "connection": connection, "human": human},
+    )
+    if conversation.connection_id != connection.id:
+        conversation.connection = connection
+        conversation.save(update_fields=["connection"])
+    if is_new:
+        _tell(actor, "connection.created", connection, {})
+    return conversation
+
+
 def release(actor: Actor, connection: Connection, *, by: str = "admin") -> Connection:
     """End a connection: what the human writes stops reaching the agent, the pair's line stays reserved.
 
@@ -226,8 +252,8 @@ def _connect(human: str, handle: str, *, replacing: bool = False) -> tuple[str, 
     note_decision(identity, human, given, direction=Decision.Direction.INBOUND, subject=Decision.Subject.CONNECT)
     if not given.allowed:
         return "blocked", _unknown_agent(handle)
-    pooled = Connection.objects.pooled().filter(identity=identity, human=human, status="active")
-    current = pooled.select_related("line").first()
+    active = Connection.objects.pooled().filter(identity=identity, human=human, status=Connection.Status.ACTIVE)
+    current = active.select_related("line").first()
     if current:
         return "already_connected", (
             f"You are already connected to {name_of(identity)}. Text it at {pretty(current.line.address)}."
@@ -292,8 +318,8 @@ def _disconnect(human: str, handle: str) -> tuple[str, str]:
 
 
 def _help(human: str) -> str:
-    pooled = Connection.objects.pooled().filter(human=human, status=Connection.Status.ACTIVE)
-    active = list(pooled.select_related("identity"))
+    rows = Connection.objects.pooled().filter(human=human, status=Connection.Status.ACTIVE)
+    active = list(rows.select_related("identity"))
     return (
         "Text one of these to this number:\n"
         "connect @handle – talk with an agent\n"

@@ -20,9 +20,9 @@ from contactrules.rules import lock_reach, note_decision, verdict
 from core import gate
 from core.actor import Actor
 from core.wake import Job, wake
-from imessage import fallback, receipts
+from imessage import fallback, groups, receipts
 from imessage.media import upload_of
-from imessage.models import Conversation, Direction, Message, Part, RouterMessage
+from imessage.models import Conversation, Direction, Message, Part, RouterMessage, Service
 from lines import dispatching, health, pacing
 from lines.callbacks import status_url
 from lines.dispatching import ClaimLost, Step
@@ -32,9 +32,11 @@ from lines.pacing import Hold
 from lines.pool import note_sent
 from lines.providers.base import (
     ErrorClass,
+    Group,
     Outcome,
     ProviderCallFailed,
     ProviderError,
+    ReplyTarget,
     Scope,
     SendOrder,
     SendReceipt,
@@ -100,6 +102,15 @@ class Head:
     first_contact: bool = False
     service: str = "imessage"
     looks_up: bool = False
+    reply_to: ReplyTarget | None = None
+    group: Group | None = None
+    conversation_id: UUID | None = None
+    is_fast: bool = False
+
+    @property
+    def party(self) -> str:
+        """With whom the text is, as calls name it."""
+        return party_of(self.conversation_id) if self.group and self.conversation_id else self.human
 
     @property
     def order(self) -> SendOrder:
@@ -113,6 +124,8 @@ class Head:
             service=self.service,
             chat=self.chat,
             first_contact=self.first_contact,
+            reply_to=self.reply_to,
+            group=self.group,
             status_url=status_url(self.line.account, str(self.id)),
             read_media=upload_of,
         )
@@ -124,10 +137,16 @@ def wake_queue(conversation_id: UUID, *, at: datetime | None = None) -> None:
     wake(job.task, lock=job.lock, once=job.once, at=at, **job.args)
 
 
-def drain_job(conversation_id: UUID) -> Job:
+def party_of(conversation_id: UUID) -> str:
+    """How calls name a group: in place of the human of others."""
+    return f"group:{conversation_id}"
+
+
+def drain_job(conversation_id: UUID, *, priority: int = 0) -> Job:
     """The job that looks at a conversation's queue."""
     queue = f"conversation:{conversation_id}"
-    return Job("imessage.drain", {"conversation_id": str(conversation_id)}, lock=queue, once=queue)
+    args = {"conversation_id": str(conversation_id)}
+    return Job("imessage.drain", args, lock=queue, once=queue, priority=priority)
 
 
 def wake_router(line_id: UUID, human: str, *, at: datetime | None = None) -> None:
@@ -179,9 +198,10 @@ def _go_on(queue: Queue) -> bool:
 def _paced(queue: Queue, head: Head) -> Hold | None:
     return pacing.hold(
         head.line,
-        head.human,
+        head.party,
         now=timezone.now(),
         first_contact=head.first_contact,
+        is_fast=head.is_fast,
         unanswered=lambda: queue.unanswered(head),
     )
 
@@ -206,7 +226,7 @@ def _claim(head: Head, step: dispatching.Next) -> Dispatch | None:
             kind=head.kind,
             order_id=head.id,
             line=head.line,
-            human=head.human,
+            human=head.party,
             text=head.text,
             first_contact=head.first_contact,
             service=head.service,
@@ -293,7 +313,9 @@ def _record_refusal(queue: Queue, head: Head, dispatch: Dispatch, receipt: SendR
 
 def _note_accepted(head: Head, receipt: SendReceipt) -> None:
     """What an answer tells beside the text's own fate."""
-    if receipt.chat:
+    if receipt.chat and head.group and head.conversation_id:
+        groups.note_key(head.conversation_id, receipt.chat)
+    elif receipt.chat:
         note_chat(head.line, head.human, receipt.chat)
     if receipt.line and receipt.line != head.line.address:
         # The text is on the phone, from a strange sender: the next one must not follow it.
@@ -354,7 +376,7 @@ class ConversationQueue:
             refusal = self._refusal(conversation, message)
             if refusal is None:
                 message = fallback.begin_as_sms(message, now=timezone.now())
-                return None if message.line.holds_queue else self._head(message)
+                return None if message.line.holds_queue else self._head(conversation, message)
             receipts.advance(_DRAIN, message, Message.Status.DECLINED, reason=refusal)
         return None
 
@@ -368,6 +390,9 @@ class ConversationQueue:
             carried = fallback.carried(message, service=receipt.service, downgraded=receipt.downgraded)
             receipts.advance(_DRAIN, message, state, service=carried.service, downgraded=carried.downgraded)
             receipts.note_left_out(message, receipt.notes)
+            # Over SMS, or where the parent never reached the phone, nothing threads it.
+            if message.reply_to_id and ("reply_dropped" in receipt.notes or head.reply_to is None):
+                Message.objects.filter(pk=message.pk).update(reply_unresolved=True)
             return
         if fallback.fall_back(message, receipt.error, was_accepted=False):
             return  # it is still the head of the queue
@@ -393,7 +418,7 @@ class ConversationQueue:
     def _oldest(self) -> Message | None:
         return (
             Message.objects.filter(conversation_id=self.conversation_id, status=Message.Status.QUEUED)
-            .select_related("line__account", "connection")
+            .select_related("line__account", "connection", "reply_to", "fallback_line")
             .order_by("position")
             .first()
         )
@@ -424,26 +449,31 @@ class ConversationQueue:
             return "identity_not_enabled"
         if message.connection is not None and not message.connection.is_active:
             return "connection_released"
-        given = verdict(conversation.identity, message.human, direction=Decision.Direction.OUTBOUND)
-        if given.allowed:
-            return None
-        note_decision(
-            conversation.identity,
-            message.human,
-            given,
-            direction=Decision.Direction.OUTBOUND,
-            subject=Decision.Subject.MESSAGE,
-            message_id=message.id,
-        )
-        return "recipient_blocked"
+        for human in groups.members_of(conversation):
+            given = verdict(conversation.identity, human, direction=Decision.Direction.OUTBOUND)
+            if given.allowed:
+                continue
+            note_decision(
+                conversation.identity,
+                human,
+                given,
+                direction=Decision.Direction.OUTBOUND,
+                subject=Decision.Subject.MESSAGE,
+                message_id=message.id,
+            )
+            return "recipient_blocked"
+        return None
 
-    def _head(self, message: Message) -> Head:
+    def _head(self, conversation: Conversation, message: Message) -> Head:
         text = message.text or ""
         media = tuple(part.link for part in message.parts.all() if part.kind == Part.Kind.MEDIA)
-        service = fallback.service_of(message.line, may_fall_back=fallback.may_fall_back(message))
+        service = fallback.asked_service(message)
         if service == "sms":
             text, media = fallback.sms_content(message)
         is_first = self._is_first_contact(message)
+        group = None
+        if conversation.is_group:
+            group = Group(conversation.chat, tuple(groups.members_of(conversation)), conversation.group_name)
         return Head(
             kind=Dispatch.Kind.MESSAGE,
             id=message.id,
@@ -454,10 +484,14 @@ class ConversationQueue:
             media=media,
             effect="" if service == "sms" else message.send_style,
             identity_id=message.identity_id,
-            chat=chat_of(message.line, message.human),
+            chat=conversation.chat or chat_of(message.line, message.human),
             first_contact=is_first,
             service=service,
-            looks_up=fallback.looks_up_first(message, is_first=is_first, now=timezone.now()),
+            looks_up=group is None and fallback.looks_up_first(message, is_first=is_first, now=timezone.now()),
+            reply_to=None if service == "sms" else _reply_target(message),
+            group=group,
+            conversation_id=conversation.id,
+            is_fast=message.is_fast,
         )
 
     def unanswered(self, head: Head) -> int:
@@ -478,6 +512,15 @@ class ConversationQueue:
             return False
         # After a move the opener was the first contact.
         return not Route.objects.filter(line=message.line, human=message.human).exclude(opened_at=None).exists()
+
+
+def _reply_target(message: Message) -> ReplyTarget | None:
+    """What the message answers on the phone; None when that is not there, or lies in another thread."""
+    parent = message.reply_to
+    if parent is None or not parent.provider_handle or parent.line_id != message.line_id:
+        return None
+    over_imessage = parent.service == Service.IMESSAGE
+    return ReplyTarget(parent.provider_handle, message.reply_to_part) if over_imessage else None
 
 
 class RouterQueue:

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from core.actor import Actor
 from imessage.models import DeliveryStep, Message, Part, Service
+from imessage.senders import numbers_of
 from imessage.telling import tell
 from lines import recipients
 from lines.models import Dispatch, Line
@@ -46,7 +47,25 @@ def service_of(line: Line, *, may_fall_back: bool) -> str:
 
 def may_fall_back(message: Message) -> bool:
     """Whether the order allows it at all."""
-    return message.fallback != Message.Fallback.NEVER
+    return message.fallback != Message.Fallback.NEVER and not message.is_group
+
+
+def asked_service(message: Message) -> str:
+    """What a provider is asked for with this message on its line; see `service_of`.
+
+    The provider's own SMS would leave from the same number, and before anything is known to have failed: it is asked
+    for only where both are wanted.
+    """
+    if message.service == Service.SMS:
+        return "sms"
+    elsewhere = message.fallback_line_id not in {None, message.line_id}
+    by_itself = may_fall_back(message) and message.fallback != Message.Fallback.IF_FAILED and not elsewhere
+    return service_of(message.line, may_fall_back=by_itself)
+
+
+def can_send_sms(line: Line) -> bool:
+    """Whether texts can leave over this line as SMS at all."""
+    return line.service == Line.Service.SMS or "sms" in driver_of(line.account).card.services
 
 
 def begin_as_sms(message: Message, *, now: datetime) -> Message:
@@ -58,7 +77,7 @@ def begin_as_sms(message: Message, *, now: datetime) -> Message:
         return message
     if not recipients.prefers_sms(message.human, now=now):
         return message
-    line = give_sms_line(message.identity, message.human)
+    line = _sms_line(message)
     return _switch(message, line, why="iMessage failed twice in a row; SMS until tomorrow.") if line else message
 
 
@@ -79,11 +98,12 @@ def fall_back(message: Message, error: ProviderError | None, *, was_accepted: bo
         return False
     if not _needs_second_address(message) or message.status == Message.Status.DELIVERED:
         return False
-    if was_accepted and message.fallback == Message.Fallback.IF_UNSUPPORTED:
+    unwanted = Message.Fallback.IF_UNSUPPORTED if was_accepted else Message.Fallback.IF_FAILED
+    if message.fallback == unwanted:
         return False
     if message.connection is not None and not message.connection.is_active:
         return False
-    line = give_sms_line(message.identity, message.human)
+    line = _sms_line(message)
     if line is None:
         return False
     if was_accepted:
@@ -98,7 +118,8 @@ def fall_back(message: Message, error: ProviderError | None, *, was_accepted: bo
 def carried(message: Message, *, service: str, downgraded: bool | None) -> Carried:
     """What a provider's word on its own call means for the message: on the second address it is downgraded SMS."""
     if message.line.service == Line.Service.SMS:
-        return Carried(Service.SMS, True)
+        # A number that knows nothing but SMS was chosen as such.
+        return Carried(Service.SMS, bool(message.was_downgraded))
     fell = True if downgraded is None and service in {Service.SMS, Service.RCS} else downgraded
     return Carried(service, fell)
 
@@ -117,7 +138,7 @@ def take_back(message: Message, dispatch: Dispatch) -> None:
 
 def is_former_attempt(message: Message, dispatch: Dispatch) -> bool:
     """Whether a report speaks of a call from before the message went to its second address."""
-    return message.line_id != dispatch.line_id and message.line.service == Line.Service.SMS
+    return message.service == Service.SMS and dispatch.service == "imessage"
 
 
 def sms_content(message: Message) -> tuple[str, tuple[str, ...]]:
@@ -129,8 +150,19 @@ def sms_content(message: Message) -> tuple[str, tuple[str, ...]]:
     return text, tuple(part.link for part in parts if part.id not in too_large)
 
 
+def _sms_line(message: Message) -> Line | None:
+    """The number that SMS leaves from: the one that was named, one of the agent's own, or the pool's."""
+    if message.fallback_line is not None:
+        return message.fallback_line
+    if message.line.kind == Line.Kind.DEDICATED:
+        own = numbers_of(message.identity).filter(service=Line.Service.SMS, wanted=Line.Wanted.IN_SERVICE)
+        second = own.select_related("account").first()
+        return second or (message.line if can_send_sms(message.line) else None)
+    return give_sms_line(message.identity, message.human)
+
+
 def _needs_second_address(message: Message) -> bool:
-    return may_fall_back(message) and service_of(message.line, may_fall_back=True) == "imessage"
+    return may_fall_back(message) and asked_service(message) == "imessage"
 
 
 def _size(part: Part) -> int:

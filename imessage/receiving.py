@@ -18,10 +18,10 @@ from core.actor import Actor, Role
 from core.texts import cleaned
 from core.wake import wake
 from events.record import record
-from imessage import connecting, fallback, media, receipts, tapbacks
-from imessage.draining import wake_queue
+from imessage import connecting, fallback, groups, media, receipts, tapbacks
+from imessage.draining import party_of, wake_queue
 from imessage.errors import ConnectionReleased
-from imessage.models import Connection, Conversation, Direction, Message, Part, RouterMessage, Service
+from imessage.models import Connection, Conversation, Direction, Message, Part, RouterMessage, SendStyle, Service
 from imessage.sending import append, lock_conversation
 from imessage.telling import tell
 from lines import health, recipients
@@ -32,6 +32,7 @@ from lines.pool import live_route, note_traffic
 from lines.providers import driver_of, opened
 from lines.providers.base import (
     AliasLost,
+    GroupChanged,
     LineReported,
     OptedOut,
     Outcome,
@@ -179,6 +180,8 @@ def _apply_report(callback: Callback, report: Report) -> None:
     match report:
         case OwnTextSeen():
             _receive_own_text(line, report)
+        case GroupChanged():
+            _change_group(line, report)
         case TextArrived():
             _receive_text(line, report, callback)
         case TapbackArrived():
@@ -232,30 +235,35 @@ def _line(callback: Callback, report: Report) -> Line | None:
 
 
 def _receive_text(line: Line, report: TextArrived, callback: Callback) -> None:
-    if report.group:
+    if report.group and line.kind != Line.Kind.DEDICATED:
         # Never into the thread that one of its members has alone with an agent.
-        raise Unrouted("A text in a group; agents speak with one human each.")
+        raise Unrouted("A text in a group on a shared line, which speaks for no one agent.")
     if _is_known(line, report):
         callback.kind = "other"  # a text counts once
         return
     if line.kind == Line.Kind.ROUTER:
         connecting.hear(line, human=report.human, text=report.text, handle=report.handle)
         return
-    identity, connection = _addressee(line, report.human)
-    conversation = lock_conversation(_conversation(identity, connection))
+    identity, conversation = _thread_of(line, report)
+    answered = _answered(conversation, line, report)
     given = verdict(identity, report.human)
     now = timezone.now()
     message = Message(
         organization_id=identity.organization_id,
         identity=identity,
         conversation=conversation,
-        connection=connection,
+        connection=conversation.connection,
         line=line,
         human=report.human,
         direction=Direction.INBOUND,
         text=cleaned(report.text) or None,
         message_type=Message.Type.CAROUSEL if len(report.media) > 1 else Message.Type.MESSAGE,
         service=report.service if report.service in Service.values else Service.IMESSAGE,
+        send_style=report.effect if report.effect in SendStyle.values else "",
+        reply_to=answered,
+        reply_to_part=report.reply_to.part if answered and report.reply_to else 0,
+        thread_root_id=(answered.thread_root_id or answered.id) if answered else None,
+        reply_unresolved=False if answered else None,
         status=Message.Status.RECEIVED,
         is_blocked=not given.allowed,
         rule_id=given.rule_id,
@@ -289,6 +297,43 @@ def _receive_text(line: Line, report: TextArrived, callback: Callback) -> None:
     )
 
 
+def _thread_of(line: Line, report: TextArrived) -> tuple[Identity, Conversation]:
+    """Whose text it is and in which thread, both locked; the thread is made by its first text. Raises `Unrouted`."""
+    if line.kind != Line.Kind.DEDICATED:
+        identity, connection = _addressee(line, report.human)
+        return identity, lock_conversation(_conversation(identity, connection))
+    identity = _owner(line, report.human)
+    if report.group:
+        group = groups.hear_of(_human(report.human), identity, line, report.group, sender=report.human)
+        return identity, lock_conversation(group)
+    return identity, lock_conversation(connecting.open_thread(_human(report.human), identity, line, report.human))
+
+
+def _owner(line: Line, human: str) -> Identity:
+    """The agent that a dedicated line belongs to, locked; raises `Unrouted` while it belongs to none."""
+    route = live_route(line, human)
+    if route is None:
+        raise Unrouted("This number is attached to no agent.", line=line, human=human)
+    return lock_reach(route.identity)
+
+
+def _answered(conversation: Conversation, line: Line, report: TextArrived) -> Message | None:
+    """The message that an inline reply answers, if it is one of this thread."""
+    if report.reply_to is None:
+        return None
+    said = Message.objects.filter(conversation=conversation, line=line, provider_handle=cleaned(report.reply_to.handle))
+    return said.first()
+
+
+def _change_group(line: Line, report: GroupChanged) -> None:
+    """Name and members of a group that we know; of another one its first text will tell."""
+    group = groups.group_of(line, report.group.key)
+    if group:
+        lock_reach(group.identity)
+        by = _human(report.human) if report.human else _PROVIDER
+        groups.apply_roster(by, lock_conversation(group), report.group)
+
+
 def _is_old(report: TextArrived, callback: Callback) -> bool:
     """Whether the text was long on its way: a Mac that wakes tells of the night's texts in ordinary callbacks."""
     return report.at is not None and callback.received_at - report.at > LATE_AFTER
@@ -305,20 +350,29 @@ def _receive_own_text(line: Line, report: OwnTextSeen) -> None:
     calls = Dispatch.objects.filter(line=line)
     if calls.filter(handle=cleaned(report.handle)).exists():
         return
-    dispatch = _call_of_order(line, report.order_key) or _lost_call(line, report)
+    party = _party(line, report)
+    dispatch = _call_of_order(line, report.order_key) or _lost_call(line, party, report)
     if dispatch is None:
-        if calls.open().filter(human=report.human).exists():
+        if calls.open().filter(human=party).exists():
             raise NotHereYet("A call to this human is under way.")
-        raise SentOutside(line, report.human, report.handle)
+        raise SentOutside(line, party, report.handle)
     if dispatch.outcome == Dispatch.Outcome.UNKNOWN:  # one in flight has its own answer coming, which says more
         told = StatusChanged(line=report.line, human=report.human, at=report.at, handle=report.handle, state="sent")
         _apply_status(dispatch, told)
 
 
-def _lost_call(line: Line, report: OwnTextSeen) -> Dispatch | None:
+def _party(line: Line, report: OwnTextSeen) -> str:
+    """With whom a text of ours was, as calls name it."""
+    if report.group is None:
+        return report.human
+    group = groups.group_of(line, report.group.key)
+    return party_of(group.id) if group else report.group.key
+
+
+def _lost_call(line: Line, party: str, report: OwnTextSeen) -> Dispatch | None:
     """The call with these words whose answer was lost, if it was made before the text was seen."""
     unknown = Dispatch.Outcome.UNKNOWN
-    lost = Dispatch.objects.filter(line=line, human=report.human, text=report.text, outcome=unknown)
+    lost = Dispatch.objects.filter(line=line, human=party, text=report.text, outcome=unknown)
     # A minute of grace: the provider's clock is not ours.
     return lost.filter(claimed_at__lt=(report.at or timezone.now()) + timedelta(minutes=1)).first()
 
@@ -328,7 +382,9 @@ def _addressee(line: Line, human: str) -> tuple[Identity, Connection]:
     route = live_route(line, human)
     if route:
         identity = lock_reach(route.identity)
-        connection = Connection.objects.filter(identity=identity, human=human, status=Connection.Status.ACTIVE).first()
+        owned = line if line.kind == Line.Kind.DEDICATED else None
+        active = Connection.objects.filter(identity=identity, human=human, status=Connection.Status.ACTIVE)
+        connection = active.filter(owned_line=owned).first()
         if connection:
             note_traffic(route, now=timezone.now())
             return identity, connection
@@ -343,7 +399,8 @@ def _receive_tapback(line: Line, report: TapbackArrived) -> None:
 def _take_tapback(message: Message, report: TapbackArrived | TapbackTextArrived, *, part: int) -> None:
     """A tapback on a message; of a human who has disconnected it no longer reaches the agent."""
     lock_reach(message.identity)
-    if not Connection.objects.filter(conversations=message.conversation_id, status=Connection.Status.ACTIVE).exists():
+    connected = Connection.objects.filter(conversations=message.conversation_id, status=Connection.Status.ACTIVE)
+    if not message.is_group and not connected.exists():
         raise Unrouted("The human has disconnected from the agent.")
     tapbacks.receive_tapback(
         _human(report.human),
@@ -459,7 +516,10 @@ def _receive_read(line: Line, report: ReadReported) -> None:
 def _receive_typing(line: Line, report: TypingChanged) -> None:
     route = live_route(line, report.human)
     if route and verdict(route.identity, report.human).allowed:
-        for conversation in Conversation.objects.filter(identity=route.identity, thread_key=report.human):
+        owned = line if line.kind == Line.Kind.DEDICATED else None
+        for conversation in Conversation.objects.filter(
+            identity=route.identity, thread_key=report.human, owned_line=owned
+        ):
             receipts.signal_typing(conversation, on=report.on, by="human")
 
 

@@ -14,23 +14,44 @@ from django.utils import timezone
 
 from accounts.models import Identity
 from contactrules.models import Decision
-from contactrules.rules import lock_reach
+from contactrules.rules import Verdict, lock_reach
 from core.actor import Actor
 from core.compiled import Compiled
 from core.errors import Invalid, NotFound
 from core.phones import e164
 from core.texts import MESSAGE_LIMIT, storable
 from imessage import accepting
-from imessage.connecting import connect_command, router_line
+from imessage.accepting import Reply
+from imessage.connecting import connect_command, open_thread, router_line
 from imessage.counters import advance
 from imessage.draining import drain_job
-from imessage.errors import AwaitingInbound, CapReached, NoRouter, NotConnected, NotEnabled, QueueFull
+from imessage.errors import (
+    AwaitingInbound,
+    CapReached,
+    FallbackImpossible,
+    FastTrackUnavailable,
+    NoRouter,
+    NoSender,
+    NotConnected,
+    NotEnabled,
+    QueueFull,
+    ReplyTargetNotFound,
+    ReplyTargetUnavailable,
+)
+from imessage.fallback import can_send_sms
+from imessage.groups import checked_members, members_of, open_group
 from imessage.media import part_for
 from imessage.models import Connection, Conversation, Direction, Message, Part, SendStyle
-from imessage.receipts import check_reachable, refusals_kept
+from imessage.receipts import check_reachable, check_recipient, refusals_kept
+from imessage.senders import identity_of, numbers_of
+from lines.cards import card_of
+from lines.models import Line
 
 # Every accepted outbound message counts, failed ones too (architecture.md, section 5).
 CAP = 100
+
+# Pictures in one message (contract/agentphone.md, section 5); a line may take fewer.
+MOST_MEDIA = 20
 CAP_WINDOW = timedelta(hours=24)
 
 # A Retry-After of five seconds or less makes newer clients repeat the call by themselves (contract/inkbox.md 1.5).
@@ -39,6 +60,9 @@ _SHORTEST_RETRY = 6
 
 # When to come back to a line whose queue is full, in seconds: it may have sent that many texts by then.
 _QUEUE_PATIENCE = 60
+
+# Before every other job.
+FAST = 10
 
 
 def _locking(*related: str) -> Compiled[Conversation]:
@@ -51,8 +75,8 @@ def _locking(*related: str) -> Compiled[Conversation]:
     )
 
 
-_locked = _locking("connection__line__account", "identity")
-_locked_to_send = _locking("connection")
+_locked = _locking("connection__line__account", "owned_line__account", "identity")
+_locked_to_send = _locking("connection", "owned_line")
 
 
 def send_message(
@@ -62,38 +86,70 @@ def send_message(
     to: str | None = None,
     conversation: Conversation | None = None,
     conversation_id: UUID | None = None,
+    recipients: Sequence[str] = (),
+    line: Line | None = None,
     text: str | None = None,
     media_urls: Sequence[str] = (),
     send_style: str = "",
+    reply_to: UUID | None = None,
+    reply_to_part: int = 0,
+    require_native_reply: bool = False,
+    fallback: str = Message.Fallback.IF_UNSUPPORTED_OR_FAILED,
+    fallback_line: Line | None = None,
+    is_fast: bool = False,
 ) -> Message:
-    """Accept a message for a connected human; it is `queued` and will leave once, in the conversation's order.
+    """Accept a message for a human or a group; it is `queued` and will leave once, in the conversation's order.
 
-    The human is named by `conversation`, or by the sending `identity` and `conversation_id` or `to`. The checks come in
-    the order of contract/inkbox.md 16.3 and raise `Invalid`, `NotFound` for an id that the identity or the actor does
-    not know, `NotE164`, `NotEnabled`, `NotConnected`, `ConnectionReleased`, `RecipientBlocked`, `AwaitingInbound`,
-    `CapReached`, `QueueFull`. Committed when this returns outside a transaction.
+    Whom it is for is named by `conversation`, or by the sending `identity` and one of `conversation_id`, `to` and
+    `recipients`, who become a new group. From a `line` of its own (`senders.choose_sender`) an agent may write first;
+    a human of the shared pool must have connected and written before. `reply_to` is a message of the same
+    conversation; where it cannot be threaded the text goes as an ordinary one and says so, unless
+    `require_native_reply`. `fallback_line` is the number that SMS is to leave from. `is_fast` passes the line's own
+    pace. The checks come in the order of contract/inkbox.md 16.3 and raise `Invalid`, `NotFound` for an id that the
+    identity or the actor does not know, `NotE164`, `NoSender`, `NotEnabled`, `NotConnected`, `ConnectionReleased`,
+    `RecipientBlocked`, `AwaitingInbound`, `GroupsUnsupported`, `ReplyTargetNotFound`, `ReplyTargetUnavailable`,
+    `FallbackImpossible`, `FastTrackUnavailable`, `CapReached`, `QueueFull`. Committed when this returns outside a
+    transaction.
     """
     _check_content(text, media_urls, send_style)
-    if [conversation, conversation_id, to].count(None) != 2:
+    if [conversation, conversation_id, to, recipients or None].count(None) != 3:
         raise Invalid("Name the recipient by exactly one of 'to' and 'conversation_id'.")
     sender = conversation.identity if conversation else _required(identity)
     with refusals_kept(sender, subject=Decision.Subject.MESSAGE), _one_transaction():
         sender = lock_reach(sender)
-        found = conversation.id if conversation else conversation_id or _by_number(sender, e164(to or "")).id
-        target = _target(actor, sender, found)
-        given = check_reachable(target)
-        now = _check_room(sender, target.line_id)
+        if recipients:
+            target = _new_group(sender, line, recipients)
+        elif to is not None:
+            target = _thread_with(actor, sender, e164(to), line)
+        else:
+            target = _target(actor, sender, conversation.id if conversation else cast(UUID, conversation_id))
+        humans = list(recipients) or members_of(target)
+        given = _judged(target, humans)
+        carrier = target.line
+        reply = _reply(actor, target, reply_to, reply_to_part) if reply_to else None
+        if reply and require_native_reply and reply.unresolved:
+            raise ReplyTargetUnavailable()
+        _check_way(carrier, media_urls, fallback, fallback_line, is_fast=is_fast)
+        now = _check_room(sender, carrier.id)
         parts = [Part(kind=Part.Kind.TEXT, text=text)] if text else []
         parts += [part_for(actor, url, organization_id=target.organization_id) for url in media_urls]
+        if target._state.adding:
+            target = _opened(actor, target, humans)
         return accepting.write(
             actor,
             target,
             given=given,
+            humans=humans,
             text=text or None,
             parts=parts,
             send_style=send_style,
+            service=carrier.service,
+            reply=reply,
+            fallback=fallback,
+            fallback_line=fallback_line,
+            is_fast=is_fast,
             now=now,
-            job=drain_job(target.id),
+            job=drain_job(target.id, priority=FAST if is_fast else 0),
         )
 
 
@@ -141,8 +197,8 @@ def _check_content(text: str | None, media_urls: Sequence[str], send_style: str)
         raise Invalid("A message needs 'text' or one of 'media_urls'.")
     if text is not None and len(storable(text)) > MESSAGE_LIMIT:
         raise Invalid(f"'text' is {len(text):,} characters long; the limit is {MESSAGE_LIMIT:,}.")
-    if len(media_urls) > 1:
-        raise Invalid("'media_urls' takes at most one URL.")
+    if len(media_urls) > MOST_MEDIA:
+        raise Invalid(f"'media_urls' takes at most {MOST_MEDIA} URLs.")
     for url in media_urls:
         _check_media_url(url)
     if send_style and send_style not in SendStyle.values:
@@ -174,9 +230,89 @@ def _target(actor: Actor, sender: Identity, conversation_id: UUID) -> Conversati
     return target
 
 
+def _new_group(sender: Identity, line: Line | None, recipients: Sequence[str]) -> Conversation:
+    """A group that is not stored yet."""
+    line = line or numbers_of(sender).filter(service=Line.Service.IMESSAGE).first()
+    if line is None:
+        raise NoSender(f"@{sender.handle} has no number of its own; groups are opened from one.")
+    _require_own(sender, line)
+    checked_members(line, recipients)
+    return Conversation(
+        organization_id=sender.organization_id, identity=sender, owned_line=line, is_group=True, thread_key=""
+    )
+
+
+def _thread_with(actor: Actor, sender: Identity, human: str, line: Line | None) -> Conversation:
+    """The thread with one human: over this line, else over the shared pool, else over a number of the sender's own."""
+    if line is None:
+        own = None if Connection.objects.pooled().filter(identity=sender, human=human).exists() else numbers_of(sender)
+        line = own.first() if own is not None else None
+    if line is None:
+        return _target(actor, sender, _by_number(sender, human).id)
+    _require_own(sender, line)
+    if human == line.address:
+        raise Invalid("A number cannot write to itself.")
+    found = Conversation.objects.filter(identity=sender, thread_key=human, owned_line=line).values_list("id").first()
+    target = _locked_to_send.first(key=found[0]) if found else None
+    if target is not None:
+        target.identity = sender
+        return target
+    # Not stored before it is certain that something leaves.
+    return Conversation(
+        organization_id=sender.organization_id, identity=sender, owned_line=line, human=human, thread_key=human
+    )
+
+
+def _require_own(sender: Identity, line: Line) -> None:
+    if identity_of(line) != sender:
+        raise NoSender(f"{line.address} is not attached to @{sender.handle}.")
+
+
+def _opened(actor: Actor, target: Conversation, humans: Sequence[str]) -> Conversation:
+    """The thread that the first text of an owned line begins, stored."""
+    line = cast(Line, target.owned_line)
+    if target.is_group:
+        return open_group(actor, target.identity, line, checked_members(line, humans))
+    return open_thread(actor, target.identity, line, target.human)
+
+
+def _judged(target: Conversation, humans: Sequence[str]) -> Verdict:
+    """The verdict that allows it; of a thread that is not stored yet nothing else can stand in the way."""
+    if not target._state.adding:
+        return check_reachable(target)
+    if not target.identity.is_reachable:
+        raise NotEnabled()
+    return [check_recipient(target.identity, human) for human in humans][-1]
+
+
+def _reply(actor: Actor, target: Conversation, message_id: UUID, part_index: int) -> Reply:
+    """What is answered inline, and whether it can be; raises `ReplyTargetNotFound`."""
+    said = Message.objects.visible_to(actor).filter(conversation_id=target.id, is_blocked=False)
+    parent = said.filter(pk=message_id).select_related("line__account").first()
+    if parent is None:
+        raise ReplyTargetNotFound("Reply target not found.")
+    # One that is still in the queue is on the phone before its answer.
+    on_phone = bool(parent.provider_handle) or parent.status in {Message.Status.QUEUED, Message.Status.ACCEPTED}
+    over_imessage = parent.service == Line.Service.IMESSAGE and target.line.service == Line.Service.IMESSAGE
+    same_thread = parent.line_id == target.line_id and card_of(parent.line).reply
+    return Reply(parent, part_index, unresolved=not (on_phone and over_imessage and same_thread))
+
+
+def _check_way(
+    carrier: Line, media_urls: Sequence[str], fallback: str, fallback_line: Line | None, *, is_fast: bool
+) -> None:
+    """Raise unless the line can carry it in the way that was asked for."""
+    if is_fast and carrier.kind != Line.Kind.DEDICATED:
+        raise FastTrackUnavailable("The fast track is for texts from a number of the organization's own.")
+    if len(media_urls) > 1 and len(media_urls) > (most := card_of(carrier).most_media):
+        raise Invalid(f"This number sends at most {most} file{'s' * (most != 1)} in one message.")
+    if fallback_line is not None and not can_send_sms(fallback_line):
+        raise FallbackImpossible(f"{fallback_line.address} cannot send SMS.")
+
+
 def _by_number(sender: Identity, human: str) -> Conversation:
     """The pair's conversation; refuses in order: not enabled, never connected, released, blocked, not written yet."""
-    latest = Connection.objects.filter(identity=sender, human=human).order_by("-created_at").first()
+    latest = Connection.objects.pooled().filter(identity=sender, human=human).order_by("-created_at").first()
     if latest is None:
         raise NotEnabled() if not sender.is_reachable else _never_connected(sender, human)
     found = Conversation.objects.filter(identity=sender, thread_key=human, owned_line=None).first()

@@ -23,6 +23,9 @@ _DAY = timedelta(days=1)
 # After a flag or a long pause: the first day a quarter of the pace and no new contacts, the second day half.
 RAMP = ((_DAY, 0.25, False), (2 * _DAY, 0.5, True))
 
+# What a text on the fast track does not wait for.
+_FAST = {"human_gap": None, "human_per_minute": None, "line_per_second": None, "line_burst": None}
+
 _DEGRADED_SHARE = 0.5
 
 # How soon an allowance is looked at again whose end the provider did not say.
@@ -68,16 +71,25 @@ def limits_of(line: Line) -> Limits:
 
 
 def hold(
-    line: Line, human: str, *, now: datetime, first_contact: bool = False, unanswered: Callable[[], int] = int
+    line: Line,
+    human: str,
+    *,
+    now: datetime,
+    first_contact: bool = False,
+    is_fast: bool = False,
+    unanswered: Callable[[], int] = int,
 ) -> Hold | None:
     """Why a text to this human must wait just now; None when it may leave, and then the caller claims it at once.
 
     Inside the caller's transaction: it holds the line's pace until it ends, so that no two queues take one place.
+    `is_fast` passes the line's own pace, not the provider's and not the allowance of new contacts.
     `unanswered` counts the texts since the human last wrote; it is asked only where that matters.
     """
     if line.paced_until and line.paced_until > now:
         return Hold("provider_pace", line.paced_until)
     limits, share = limits_of(line), pace_of(line, now=now)
+    if is_fast:
+        limits = limits.with_(_FAST)
     windows = list(_windows(limits, share))
     if first_contact and (closed := _closed_to_new(line, now=now)):
         return closed

@@ -7,7 +7,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from accounts.models import Identity, Organization
-from core.actor import TenantQuerySet
+from core.actor import Actor, TenantQuerySet
 from core.ids import uuid7
 from imessage.models.words import Direction
 from lines.models import Line
@@ -21,6 +21,11 @@ class ConnectionQuerySet(TenantQuerySet["Connection"]):
     def pooled(self) -> Self:
         """Those that humans made through the router; on an owned line one is made by the first text."""
         return self.filter(owned_line=None)
+
+    def visible_to_agent(self, actor: Actor) -> Self:
+        """Not one that only a blocked human's texts have made: nothing tells of those."""
+        own = self.filter(identity_id=actor.identity_id)
+        return own.filter(Q(owned_line=None) | Q(conversations__visible_total__gt=0))
 
 
 class Connection(models.Model):

@@ -51,7 +51,7 @@ def test_two_messages_share_one_job(written: Conversation, identity: Identity) -
         {"text": "x" * 18_997},
         {"text": "a\x00b"},
         {"text": "\ud800"},
-        {"media_urls": ["https://x.example/1", "https://x.example/2"]},
+        {"media_urls": [f"https://x.example/{number}" for number in range(21)]},
         {"media_urls": ["ftp://x.example/1"]},
         {"media_urls": ["https:///nothing"]},
         {"media_urls": ["javascript:alert(1)"]},
