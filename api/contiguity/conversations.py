@@ -13,7 +13,7 @@ from api.auth import actor_of
 from api.contiguity.answers import History, SingleMessage, TextHistory, answers
 from api.contiguity.envelopes import told
 from api.contiguity.finding import chat_between, message_called, messages_of
-from api.contiguity.shapes import reaction_shape, shown, steps_of
+from api.contiguity.shapes import reaction_shape, shown_message, steps_of
 from api.parsing import QueryBool
 from core.actor import Actor
 from core.errors import Invalid
@@ -66,7 +66,9 @@ def text_history(request: HttpRequest, to: str, sender: str, limit: str, query: 
     rows = _last(messages_of(actor).filter(conversation=chat, service__in=[Service.SMS, Service.RCS]), most)
     steps = steps_of(rows) if query.tracking else {}
     reactions = [reaction_shape(change, chat) for change in _log(actor, rows)]
-    return told(contiguity.text_history([shown(message, chat) for message in rows], reactions, limit=most, steps=steps))
+    return told(
+        contiguity.text_history([shown_message(message, chat) for message in rows], reactions, limit=most, steps=steps)
+    )
 
 
 @router.get("/conversations/history/message/{message_id}", response=answers(SingleMessage, 404))
@@ -74,14 +76,14 @@ def get_message(request: HttpRequest, message_id: str, query: Query[Asked]) -> H
     """One message, whatever carried it."""
     message = message_called(actor_of(request), message_id)
     steps = steps_of([message])[str(message.id)] if query.tracking else None
-    return told(contiguity.message(shown(message, message.conversation), steps=steps))
+    return told(contiguity.message(shown_message(message, message.conversation), steps=steps))
 
 
 def _history(actor: Actor, *, to: str, sender: str, limit: str, tracking: bool) -> HttpResponse:
     chat, most = chat_between(actor, human=e164(to), line=e164(sender)), _limit(limit)
     rows = _last(messages_of(actor).filter(conversation=chat), most)
     data = contiguity.history(
-        [shown(message, chat) for message in rows],
+        [shown_message(message, chat) for message in rows],
         [reaction_shape(change, chat) for change in _log(actor, rows)],
         limit=most,
         total=chat.visible_total,

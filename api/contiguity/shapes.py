@@ -3,13 +3,15 @@
 from typing import Any
 
 from django.db.models import prefetch_related_objects
+from django.utils import timezone
 
 from imessage.models import Conversation, Message, TapbackChange
 from imessage.shapes import iso, message_shape
+from lines.health.states import public_word, shown
 from lines.models import Line
 
 
-def shown(message: Message, chat: Conversation) -> dict[str, Any]:
+def shown_message(message: Message, chat: Conversation) -> dict[str, Any]:
     """A message as one of this chat, whose number it shows whatever line carried it."""
     return {**message_shape(message), "line": _end(chat.line), "read_at": iso(message.read_at)}
 
@@ -31,6 +33,25 @@ def reaction_shape(change: TapbackChange, chat: Conversation) -> dict[str, Any]:
         "human": chat.human,
         "line": _end(chat.line),
         "at": iso(change.at),
+    }
+
+
+def number_shape(line: Line, *, is_ours: bool) -> dict[str, Any]:
+    """A dedicated line, free or the caller's own; reads `line.account`."""
+    now = timezone.now()
+    return {
+        "id": str(line.id),
+        "address": line.address,
+        "service": line.service,
+        "region": line.region or line.account.region,
+        "in_service": public_word(shown(wanted=line.wanted, seen=line.seen, allowance=line.allowance)) == "active",
+        "is_free": not is_ours,
+        "is_ours": is_ours,
+        "is_expired": line.expires_at is not None and line.expires_at <= now,
+        "failover": line.failover or None,
+        "created_at": iso(line.created_at),
+        "claimed_at": iso(line.claimed_at),
+        "expires_at": iso(line.expires_at),
     }
 
 
