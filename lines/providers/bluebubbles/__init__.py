@@ -49,9 +49,12 @@ from lines.providers.bluebubbles.sending import Sending
 # How long the server waits for AppleScript to send a file.
 _SLOWEST_FILE = timedelta(minutes=20)
 
+_ROWS = {
+    "new-message", "updated-message", "message-send-error", "polled", "read-back",
+    "group-name-change", "participant-added", "participant-removed", "participant-left",
+}  # fmt: skip
 _MEANS_NOTHING = {
-    "chat-read-status-changed", "group-name-change", "participant-added", "participant-removed", "participant-left",
-    "group-icon-changed", "group-icon-removed", "new-server", "server-update",
+    "chat-read-status-changed", "group-icon-changed", "group-icon-removed", "new-server", "server-update",
 }  # fmt: skip
 
 
@@ -75,6 +78,8 @@ class BlueBubblesDriver(Driver):
         unsend=True,
         most_media=10,
         uploads_media=True,
+        groups=True,
+        group_rename=True,
         reads_back=True,
         repairs=frozenset({"restart_server", "restart_messages"}),
         health="server info, sign-in, aliases",
@@ -87,7 +92,7 @@ class BlueBubblesDriver(Driver):
     limits_without_helper = {"line_in_flight": 1}  # AppleScript: equal texts at once can swap
 
     def send(self, account: Account, order: SendOrder) -> SendReceipt:
-        if order.service == "sms":
+        if order.service == "sms" or (order.group and order.group.key.startswith("SMS;")):
             return SendReceipt.refused(ProviderError(ErrorClass.PERMANENT, NOT_SUPPORTED, "A Mac sends iMessages."))
         try:
             return Sending(account, order).run()
@@ -156,6 +161,9 @@ class BlueBubblesDriver(Driver):
 
     def mark_read(self, account: Account, *, line: str, human: str, chat: str = "") -> None:
         wire.on_chat(chat, human, lambda guid: wire.chat_call(account, guid, "read", account.deadlines.mark_read))
+
+    def rename_group(self, account: Account, *, line: str, chat: str, name: str) -> None:
+        wire.call(account, "PUT", f"chat/{quote(chat, safe='')}", account.deadlines.edit, json={"displayName": name})
 
     def edit(
         self, account: Account, *, line: str, human: str, handle: str, part: int, text: str, chat: str = ""
@@ -237,18 +245,18 @@ class BlueBubblesDriver(Driver):
         if not isinstance(data, dict) or "guid" not in data or "isFromMe" not in data:
             # No id of their own, and each is news: only repeats of the same second are told apart.
             return CallbackId(key=f"{event['type']}:{rows.digest(data)}:{int(time.time())}")
-        human = rows.human_of(data)
-        thread = f"{rows.digest(account.base_url)[:8]}/{human}" if human else ""
+        where = rows.thread_of(data)
+        thread = f"{rows.digest(account.base_url)[:8]}/{where}" if where else ""
         return CallbackId(key=rows.key_of(data), thread=thread, at=rows.told_at(data))
 
     def parse(self, account: Account, *, body: bytes) -> list[Report]:
         event = _parsed(body)
         kind, data = str(event["type"]), event["data"]
         match kind:
-            case "new-message" | "updated-message" | "message-send-error" | "polled" | "read-back":
+            case _ if kind in _ROWS:
                 return list(rows.reports(account, data))
             case "typing-indicator":
-                return [TypingChanged(line="", human=rows.address_of(str(data["guid"])), on=bool(data.get("display")))]
+                return _typing(str(data["guid"]), on=bool(data.get("display")))
             case "imessage-aliases-removed":
                 lost = data.get("aliases", []) if isinstance(data, dict) else data
                 return [AliasLost(line="", human="", address=rows.canonical(str(alias))) for alias in lost]
@@ -272,6 +280,11 @@ DRIVER = BlueBubblesDriver()
 
 def _has_helper(account: Account) -> bool:
     return bool(wire.call(account, "GET", "server/info", account.deadlines.find_sent).get("helper_connected"))
+
+
+def _typing(chat: str, *, on: bool) -> list[Report]:
+    """In a group it is not said who types."""
+    return [] if ";+;" in chat else [TypingChanged(line="", human=rows.address_of(chat), on=on)]
 
 
 def _event(kind: str, row: dict[str, Any]) -> bytes:

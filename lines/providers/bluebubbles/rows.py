@@ -13,6 +13,7 @@ from lines.providers.base import (
     Account,
     ErrorClass,
     Group,
+    GroupChanged,
     LineReading,
     Media,
     Outcome,
@@ -35,7 +36,7 @@ from lines.providers.bluebubbles.wire import root
 
 NEEDS_HELPER = (
     "effects", "reply", "tapback", "tapback_remove", "typing", "typing_in", "read_receipt", "lookup", "edit",
-    "unsend", "media_with_text",
+    "unsend", "media_with_text", "group_rename",
 )  # fmt: skip
 
 TAPBACKS = ["love", "like", "dislike", "laugh", "emphasize", "question"]
@@ -45,27 +46,39 @@ _TARGET = re.compile(r"(?:p:(?P<part>\d+)/|bp:)?(?P<guid>.+)")
 # Written into a text where a file stands.
 _OBJECT = "\N{OBJECT REPLACEMENT CHARACTER}"
 
+# What a row is that is no text: of a group, that somebody came or went, or that it has another name.
+_ROSTER, _NAME, _LEFT = 1, 2, 3
+
 
 def reports(account: Account, row: dict[str, Any]) -> Iterator[Report]:
     """What a row says. Texts, tapbacks and group actions share one event: told apart before anything else."""
+    group = _group(row)
     # A group's chat is never a hint of where to write to one of its members.
-    where: dict[str, Any] = {"line": "", "human": human_of(row), "chat": "" if _is_group(row) else chat_of(row)}
+    where: dict[str, Any] = {"line": "", "human": human_of(row), "chat": "" if group else chat_of(row)}
     if row.get("itemType") or row.get("groupActionType"):
-        return
-    if row.get("associatedMessageGuid"):
+        yield from _group_changes(row, group)
+    elif row.get("associatedMessageGuid"):
         yield _tapback(row, where)
     elif row.get("isFromMe"):
-        # What somebody writes to a group on the Mac is no text of ours.
-        yield from [] if _is_group(row) else _own_reports(row, where)
+        yield from _own_reports(row, where, group)
     else:
-        yield from _heard_reports(account, row, where)
+        yield from _heard_reports(account, row, where, group)
 
 
-def _own_reports(row: dict[str, Any], where: dict[str, Any]) -> Iterator[Report]:
+def _group_changes(row: dict[str, Any], group: Group | None) -> Iterator[Report]:
+    """An event does not say who the members are now; a poll does, and brings the same row again."""
+    kind = row.get("itemType")
+    if group and kind == _NAME:
+        group = Group(group.key, group.members, str(row.get("groupTitle") or group.name))
+    if group and (kind == _NAME or (kind in {_ROSTER, _LEFT} and group.members)):
+        yield GroupChanged(line="", human=human_of(row), at=moment(row.get("dateCreated")), group=group)
+
+
+def _own_reports(row: dict[str, Any], where: dict[str, Any], group: Group | None) -> Iterator[Report]:
     key = str(row.get("tempGuid") or "")
     service = row.get("_service") or ""
     about: dict[str, Any] = {**where, "handle": row["guid"], "order_key": key}
-    yield OwnTextSeen(**about, at=moment(row.get("dateCreated")), text=text_of(row), service=service)
+    yield OwnTextSeen(**about, at=moment(row.get("dateCreated")), text=text_of(row), service=service, group=group)
     error = error_of(row) if row.get("error") else None
     if is_delivered(row):
         yield StatusChanged(**about, state="delivered", at=moment(row.get("dateDelivered")), service=service)
@@ -77,7 +90,9 @@ def _own_reports(row: dict[str, Any], where: dict[str, Any]) -> Iterator[Report]
         yield ReadReported(**where, handle=row["guid"], at=read_at)
 
 
-def _heard_reports(account: Account, row: dict[str, Any], where: dict[str, Any]) -> Iterator[Report]:
+def _heard_reports(
+    account: Account, row: dict[str, Any], where: dict[str, Any], group: Group | None
+) -> Iterator[Report]:
     # Without its chat a text might be a group's; the poll brings the row whole.
     if row.get("chats"):
         if not text_of(row) and not row.get("attachments") and row.get("balloonBundleId"):
@@ -92,7 +107,7 @@ def _heard_reports(account: Account, row: dict[str, Any], where: dict[str, Any])
             service=_service(row),
             reply_to=_reply_to(row),
             effect=effect_of(str(row.get("expressiveSendStyleId") or "")),
-            group=Group(chat_of(row)) if _is_group(row) else None,
+            group=group,
         )
     if at := moment(row.get("dateRetracted")):
         yield TextUnsent(**where, at=at, handle=row["guid"])
@@ -143,9 +158,13 @@ def error_of(row: dict[str, Any]) -> ProviderError | None:
 def key_of(row: dict[str, Any]) -> str:
     """Without the event's type: the same news comes as a new and as an updated message.
 
-    A text from a human is one piece of news, its edits are others; a row without its chat tells less than one with.
+    A text from a human is one piece of news, its edits are others; a row without its chat tells less than one with,
+    and so does what happened to a group without its members.
     """
-    if not row["isFromMe"]:
+    told: list[Any]
+    if row.get("itemType"):
+        told = [_has_members(row)]
+    elif not row["isFromMe"]:
         told = [row.get("dateEdited"), row.get("dateRetracted"), bool(row.get("chats"))]
     else:
         names = ("dateDelivered", "dateRead", "dateEdited", "dateRetracted", "error", "tempGuid", "_service")
@@ -166,18 +185,50 @@ def digest(told: Any) -> str:
 
 
 def is_for(row: dict[str, Any], order: SendOrder) -> bool:
-    alone = not _is_group(row) and not row.get("associatedMessageGuid") and human_of(row) == canonical(order.human)
-    return alone and text_of(row) == order.text.strip() and len(row.get("attachments") or []) == len(order.media)
+    """Whether our row may be the order's text: to the same human alone or into the same group, with the same words."""
+    if row.get("associatedMessageGuid") or row.get("itemType") or not _is_where(row, order):
+        return False
+    return text_of(row) == order.text.strip() and len(row.get("attachments") or []) == len(order.media)
+
+
+def _is_where(row: dict[str, Any], order: SendOrder) -> bool:
+    group = _group(row)
+    if order.group is None or group is None:
+        return order.group is group and human_of(row) == canonical(order.human)
+    if order.group.key:
+        return order.group.key == group.key
+    return {canonical(member) for member in order.group.members} == set(group.members)
+
+
+def _group(row: dict[str, Any]) -> Group | None:
+    """The group that a row is of, as far as the row knows it."""
+    if not _is_group(row):
+        return None
+    chat = row["chats"][0]
+    members = [canonical(str(one.get("address") or "")) for one in chat.get("participants") or []]
+    return Group(chat_of(row), tuple(member for member in members if member), str(chat.get("displayName") or ""))
 
 
 def _is_group(row: dict[str, Any]) -> bool:
     return any(";+;" in str(chat.get("guid")) or chat.get("style") == 43 for chat in row.get("chats") or [])
 
 
+def _has_members(row: dict[str, Any]) -> bool:
+    return any(chat.get("participants") for chat in row.get("chats") or [])
+
+
 def human_of(row: dict[str, Any]) -> str:
+    """The human alone with us, or who wrote into a group; nobody for our own text in one."""
     chat = chat_of(row)
-    handle = row.get("handle") or {}
-    return address_of(chat) if chat and not _is_group(row) else canonical(str(handle.get("address") or ""))
+    if chat and not _is_group(row):
+        return address_of(chat)
+    handle = {} if chat and row.get("isFromMe") else row.get("handle") or {}
+    return canonical(str(handle.get("address") or ""))
+
+
+def thread_of(row: dict[str, Any]) -> str:
+    """What orders the news of one thread: its human, or the group's name."""
+    return chat_of(row) if _is_group(row) else human_of(row)
 
 
 def chat_of(row: dict[str, Any]) -> str:

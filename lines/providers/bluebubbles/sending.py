@@ -29,13 +29,19 @@ class Sending:
             return self._in_chat("private-api")
         except ProviderCallFailed as failed:
             plain = not self.order.media or (len(self.order.media) == 1 and not self.order.text)
-            if failed.error is None or failed.error.code != HELPER_LOST or not plain:
+            if failed.error is None or failed.error.code != HELPER_LOST or not plain or self._makes_group():
                 raise
         # Nothing was sent. The default route cannot carry what only the helper does.
         return self._in_chat("apple-script")
 
+    def _makes_group(self) -> bool:
+        """Which AppleScript cannot."""
+        return self.order.group is not None and not self.order.group.key
+
     def _in_chat(self, method: str) -> SendReceipt:
-        if not (self.order.first_contact and self.order.text and not self.order.media):
+        if self.order.group and self.order.group.key:
+            return self._receipt(self._send(self.order.group.key, method))
+        if not self._makes_group() and not (self.order.first_contact and self.order.text and not self.order.media):
             for chat in wire.chats(self.order.chat, self.order.human):
                 try:
                     return self._receipt(self._send(chat, method))
@@ -74,13 +80,13 @@ class Sending:
         return self.order.read_media(link)
 
     def _open_chat(self, method: str) -> dict[str, Any]:
-        """The only way to write to somebody whom Messages does not know; it carries plain text alone."""
+        """The only way to write to somebody whom Messages does not know, and to make a group; for plain text alone."""
         if self.order.media:
             error = ProviderError(ErrorClass.PERMANENT, "not_found", "A thread cannot begin with a file.")
             raise ProviderCallFailed(error)
         self._note(effect=bool(self.order.effect), reply=self.order.reply_to is not None)
         body = {
-            "addresses": [self.order.human],
+            "addresses": list(self.order.group.members) if self.order.group else [self.order.human],
             "message": self.order.text,
             "service": "iMessage",
             "method": method,

@@ -34,7 +34,12 @@ def on_chat(chat: str, human: str, call: Callable[[str], None]) -> None:
 
 
 def chats(chat: str, human: str) -> list[str]:
-    """The forms in which the server may know a thread, the hint first; never a group's, never one of SMS."""
+    """The forms in which the server may know a thread, the hint first; never one of SMS, nor a group's for a human.
+
+    A group has the one name it told.
+    """
+    if not human:
+        return [chat]
     forms = [chat, f"iMessage;-;{human}", f"any;-;{human}"]
     return list(dict.fromkeys(form for form in forms if ";-;" in form and not form.startswith("SMS;")))
 
@@ -56,7 +61,7 @@ def query(
         "limit": MOST_ROWS,
         "offset": skip,
         "sort": "ASC",
-        "with": ["chat", "attachment"],
+        "with": ["chat", "chat.participants", "attachment"],
         "where": [
             {"statement": f"{column} = :{column.partition('.')[2]}", "args": {column.partition(".")[2]: value}}
             for column, value in (where or {}).items()

@@ -7,6 +7,7 @@ HTTP from a process of its own, as the provider documents. What the card says ca
 
 import abc
 import dataclasses
+import functools
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,9 +23,12 @@ from lines.providers.base import (
     CallbackRefused,
     Driver,
     ErrorClass,
+    Group,
+    GroupChanged,
     Outcome,
     ProviderCallFailed,
     ProviderError,
+    ReplyTarget,
     Report,
     Scope,
     SendOrder,
@@ -32,11 +36,14 @@ from lines.providers.base import (
     TextArrived,
     Thread,
     Unrecognised,
+    Upload,
 )
 
 LINE = "+15555550100"
 HUMAN = "+15555550142"
 STRANGER = "+15555550188"
+NEWCOMER = "+15555550177"
+FILE = "https://files.example.com/1.png"
 NOBODY_ANSWERS = "http://127.0.0.1:9"
 
 _keys = itertools.count(1)
@@ -106,6 +113,26 @@ class StandIn(abc.ABC):
     @abc.abstractmethod
     def human_texts(self, text: str) -> Posted:
         """A human writes to the line: the callback that the provider makes of it."""
+
+    def human_replies(self, text: str, handle: str) -> Posted:
+        """The human answers that very text of the thread, where that can be: the callback."""
+        raise NotImplementedError
+
+    def human_sends_file(self) -> Posted:
+        """A picture by SMS, where there is such a thing: the callback."""
+        raise NotImplementedError
+
+    def group(self) -> Group:
+        """A group of the human and the stranger, that one of them made, as the provider calls it."""
+        raise NotImplementedError
+
+    def member_texts(self, group: Group, text: str) -> Posted:
+        """The human writes into the group: the callback."""
+        raise NotImplementedError
+
+    def grows(self, group: Group) -> None:
+        """The newcomer joins the group."""
+        raise NotImplementedError
 
     @abc.abstractmethod
     def strange(self) -> Posted:
@@ -207,6 +234,113 @@ class DriverCases:
             receipt = send(stand_in, stand_in.order(f"with {effect}", effect=effect))
             assert receipt.outcome is Outcome.ACCEPTED, effect
             assert ("effect_dropped" in receipt.notes) == (effect not in stand_in.driver.card.effects), effect
+
+    # Replies and files.
+
+    def test_a_reply_is_one_or_is_sent_without_and_noted(self, stand_in: StandIn) -> None:
+        target = ReplyTarget(heard(stand_in, "which one?").handle)
+        receipt = send(stand_in, stand_in.order("this one", reply_to=target))
+        assert receipt.outcome is Outcome.ACCEPTED
+        assert ("reply_dropped" in receipt.notes) == (not stand_in.driver.card.reply)
+
+    def test_what_a_human_replies_to_is_read(self, stand_in: StandIn) -> None:
+        if not stand_in.driver.card.reply:
+            return
+        handle = send(stand_in, stand_in.order("pick one")).handle
+        reply = heard_in(stand_in, stand_in.human_replies("this one", handle))
+        assert (reply.text, reply.reply_to) == ("this one", ReplyTarget(handle))
+
+    def test_a_picture_goes_by_sms_and_comes_by_it(self, stand_in: StandIn) -> None:
+        if "sms" not in stand_in.driver.card.services:
+            return
+        picture = heard_in(stand_in, stand_in.human_sends_file())
+        assert (picture.service, len(picture.media)) == ("sms", 1)
+        receipt = send(stand_in, stand_in.order("look", media=[FILE], service="sms"))
+        assert receipt.outcome is Outcome.ACCEPTED
+        assert "look" in stand_in.on_phone(stand_in.human)
+
+    # Groups.
+
+    def test_a_text_in_a_group_has_its_sender_and_is_of_no_thread_of_theirs(self, stand_in: StandIn) -> None:
+        if not stand_in.driver.card.groups:
+            return
+        group = stand_in.group()
+        posted = [stand_in.member_texts(group, "hello all"), stand_in.human_texts("hello you")]
+        text = heard_in(stand_in, posted[0])
+        assert text.group is not None
+        assert (text.group.key, text.human, text.text) == (group.key, stand_in.human, "hello all")
+        assert text.chat == ""
+        threads = {stand_in.driver.identify(stand_in.account, body=one.body).thread for one in posted}
+        assert len(threads) == 2
+
+    def test_a_text_goes_into_a_group_and_to_nobody_alone(self, stand_in: StandIn) -> None:
+        if not stand_in.driver.card.groups:
+            return
+        key = stand_in.group().key
+        receipt = send(stand_in, in_group(stand_in, Group(key), "all of you"))
+        assert (receipt.outcome, bool(receipt.handle)) == (Outcome.ACCEPTED, True)
+        assert stand_in.on_phone(key) == ["all of you"]
+        assert "all of you" not in stand_in.on_phone(stand_in.human)
+
+    def test_a_group_is_made_from_its_members_and_written_into_again(self, stand_in: StandIn) -> None:
+        if not stand_in.driver.card.groups:
+            return
+        members = (stand_in.human, NEWCOMER)
+        made = send(stand_in, in_group(stand_in, Group("", members), "made", first_contact=True))
+        assert (made.outcome, bool(made.chat)) == (Outcome.ACCEPTED, True)
+        again = send(stand_in, in_group(stand_in, Group(made.chat, members), "again"))
+        assert again.outcome is Outcome.ACCEPTED
+        assert stand_in.on_phone(made.chat)[-2:] == ["made", "again"]
+
+    @pytest.mark.parametrize("is_made", [False, True])
+    def test_a_lost_answer_in_a_group_is_found_there(self, stand_in: StandIn, is_made: bool) -> None:
+        if not stand_in.driver.card.groups:
+            return
+        group = Group("", (stand_in.human, NEWCOMER)) if is_made else stand_in.group()
+        order, since = in_group(stand_in, group, f"lost {is_made}"), now()
+        stand_in.misbehave("lose_answer")
+        assert send(stand_in, order).outcome is Outcome.UNKNOWN
+        stand_in.behave()
+        found = find_sent(stand_in, order, since)
+        assert found is not None
+        assert (found.outcome, bool(found.handle), bool(found.chat)) == (Outcome.ACCEPTED, True, True)
+
+    def test_a_tapback_typing_and_a_read_go_into_a_group(self, stand_in: StandIn) -> None:
+        driver, account = stand_in.driver, stand_in.account
+        if not driver.card.groups:
+            return
+        group = stand_in.group()
+        text = heard_in(stand_in, stand_in.member_texts(group, "react here"))
+        where = {"line": stand_in.line, "human": "", "chat": group.key}
+        driver.tapback(account, **where, handle=text.handle, part=0, kind="love", emoji="", remove=False)
+        driver.typing(account, **where, on=True)
+        driver.mark_read(account, **where)
+
+    def test_a_group_is_renamed_or_that_is_refused_as_the_card_says(self, stand_in: StandIn) -> None:
+        driver, card = stand_in.driver, stand_in.driver.card
+        key = stand_in.group().key if card.groups else "a group"
+        where = {"line": stand_in.line, "chat": key}
+        answers_as(card.group_rename, lambda: driver.rename_group(stand_in.account, **where, name="Trip"))
+
+    def test_who_is_in_a_group_is_told_by_its_news(self, stand_in: StandIn) -> None:
+        if not stand_in.driver.card.groups:
+            return
+        group = stand_in.group()
+        stand_in.grows(group)
+        bodies = [stand_in.member_texts(group, "welcome").body, *poll(stand_in, "")[0]]
+        reports = [report for body in bodies for report in stand_in.driver.parse(stand_in.account, body=body)]
+        told = [report.group for report in reports if isinstance(report, TextArrived | GroupChanged) and report.group]
+        members = [set(one.members) for one in told if one.key == group.key and one.members]
+        assert members
+        assert members[-1] == {stand_in.human, STRANGER, NEWCOMER}
+
+    def test_a_picture_behind_a_thread_is_put_and_taken_away_or_refused(self, stand_in: StandIn) -> None:
+        driver = stand_in.driver
+        heard(stand_in, "how bare it is")
+        where = {"line": stand_in.line, "human": stand_in.human}
+        put = functools.partial(driver.background, stand_in.account, **where)
+        answers_as(driver.card.background, lambda: put(media=Upload("1.png", "image/png", b"a picture")))
+        answers_as(driver.card.background, lambda: put(media=None))
 
     # What a request waits for.
 
@@ -369,9 +503,17 @@ def prove(stand_in: StandIn, posted: Posted, account: Account) -> None:
 
 
 def heard(stand_in: StandIn, text: str) -> TextArrived:
-    (report,) = stand_in.driver.parse(stand_in.account, body=stand_in.human_texts(text).body)
+    return heard_in(stand_in, stand_in.human_texts(text))
+
+
+def heard_in(stand_in: StandIn, posted: Posted) -> TextArrived:
+    (report,) = stand_in.driver.parse(stand_in.account, body=posted.body)
     assert isinstance(report, TextArrived)
     return report
+
+
+def in_group(stand_in: StandIn, group: Group, text: str, **fields: Any) -> SendOrder:
+    return stand_in.order(text, human="", group=group, **fields)
 
 
 def poll(stand_in: StandIn, cursor: str) -> tuple[list[bytes], str]:

@@ -33,7 +33,7 @@ from lines.providers.base import (
 )
 from lines.providers.blooio import DRIVER
 from tests.lines.drivers import hosted
-from tests.lines.drivers.cases import HUMAN, LINE, STRANGER, DriverCases, Failure, Posted, Recorded
+from tests.lines.drivers.cases import FILE, HUMAN, LINE, STRANGER, DriverCases, Failure, Posted, Recorded
 
 AT = datetime(2026, 1, 1, 12, tzinfo=UTC)
 MS = int(AT.timestamp() * 1000)
@@ -65,6 +65,14 @@ class Blooio(hosted.Hosted):
 
     def human_texts(self, text: str) -> Posted:
         self.process.ask("text", line=LINE, human=HUMAN, text=text)
+        return self.posted()
+
+    def human_replies(self, text: str, handle: str) -> Posted:
+        self.process.ask("text", line=LINE, human=HUMAN, text=text, reply_to={"message_id": handle, "part_index": 0})
+        return self.posted()
+
+    def human_sends_file(self) -> Posted:
+        self.process.ask("text", line=LINE, human=HUMAN, attachments=[FILE], protocol="sms")
         return self.posted()
 
     def strange(self) -> Posted:
@@ -131,7 +139,6 @@ def text(**fields: Any) -> TextArrived:
 
 
 CANCELLED = ProviderError(ErrorClass.PERMANENT, "cancelled", "Cancelled before it left.")
-FILE = "https://cdn.example.com/1.png"
 
 
 class TestBlooio(DriverCases):

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
@@ -16,6 +16,7 @@ from lines.providers.base import (
     Deadlines,
     ErrorClass,
     Group,
+    GroupChanged,
     Outcome,
     OwnTextSeen,
     ProviderCallFailed,
@@ -36,7 +37,18 @@ from lines.providers.base import (
 from lines.providers.bluebubbles import DRIVER, place, wire
 from lines.providers.bluebubbles.place import Place
 from tests.lines.drivers.bluebubbles.running import Hand
-from tests.lines.drivers.cases import HUMAN, LINE, STRANGER, DriverCases, Failure, Posted, Recorded, StandIn, now
+from tests.lines.drivers.cases import (
+    HUMAN,
+    LINE,
+    NEWCOMER,
+    STRANGER,
+    DriverCases,
+    Failure,
+    Posted,
+    Recorded,
+    StandIn,
+    now,
+)
 from tests.lines.drivers.process import served
 
 SECRET = "a path of 256 bits/and a slash"
@@ -67,13 +79,27 @@ class BlueBubbles(StandIn):
 
     def misbehave(self, how: str, **arrange: Any) -> None:
         faults = {"lose_answer": "cut", "fail_after": "timeout_left", "too_slow": "slow", **arrange}
-        self.hand.fault(text=[faults[how]])
+        self.hand.fault(text=[faults[how]], chat=[faults[how]])
 
     def behave(self) -> None:
+        self.hand.heal()
         self.hand.set(helper=True, private_api=True)
 
     def human_texts(self, text: str) -> Posted:
         return self._posted({"type": "new-message", "data": self.hand.hear(HUMAN, text)})
+
+    def human_replies(self, text: str, handle: str) -> Posted:
+        return self._posted({"type": "new-message", "data": self.hand.hear(HUMAN, text, threadOriginatorGuid=handle)})
+
+    def group(self) -> Group:
+        members = (HUMAN, STRANGER)
+        return Group(self.hand.group(list(members)), members)
+
+    def member_texts(self, group: Group, text: str) -> Posted:
+        return self._posted({"type": "new-message", "data": self.hand.hear(HUMAN, text, chat=group.key)})
+
+    def grows(self, group: Group) -> None:
+        self.hand.group([*group.members, NEWCOMER], guid=group.key, by=HUMAN)
 
     def strange(self) -> Posted:
         return self._posted({"type": "weather-changed", "data": {"guid": "1"}})
@@ -97,6 +123,7 @@ LATER = datetime(2026, 1, 1, 12, 0, 30, tzinfo=UTC)
 MS, LATER_MS = int(AT.timestamp() * 1000), int(LATER.timestamp() * 1000)
 THREAD: dict[str, Any] = {"line": "", "human": HUMAN, "chat": CHAT}
 BARE: dict[str, Any] = {**THREAD, "chat": ""}
+NOBODY: dict[str, Any] = {"human": "", "chat": ""}
 
 
 def event(type: str, *, chat: str = CHAT, **fields: Any) -> bytes:
@@ -126,6 +153,13 @@ def tapback(word: str, text: str = "", **fields: Any) -> bytes:
     return event(
         "new-message", text=text, associatedMessageGuid="p:1/T", associatedMessageType=word, **fields
     )  # fmt: skip
+
+
+def left(type: str, *, members: Sequence[str] = ()) -> bytes:
+    """Somebody left a group."""
+    shown = {"guid": "iMessage;+;chat7", "style": 43, "displayName": "Trip"}
+    there = {"participants": [{"address": address} for address in members]} if members else {}
+    return event(type, text=None, itemType=3, chats=[shown | there])
 
 
 def own(**fields: Any) -> OwnTextSeen:
@@ -197,7 +231,30 @@ class TestBlueBubbles(DriverCases):
             event("new-message", chat="iMessage;+;chat7"),
             [TextArrived(**BARE, at=AT, handle="G", text="hi", group=Group("iMessage;+;chat7"))],
         ),
-        Recorded("a group's action", event("new-message", itemType=1, groupActionType=1), []),
+        Recorded("somebody left a group, and nobody says who stayed", left("participant-left"), []),
+        Recorded(
+            "somebody left a group, as a poll tells it",
+            left("polled", members=[HUMAN, STRANGER]),
+            [GroupChanged(line="", human=HUMAN, at=AT, group=Group("iMessage;+;chat7", (HUMAN, STRANGER), "Trip"))],
+        ),
+        Recorded(
+            "a group has another name",
+            event("group-name-change", chat="iMessage;+;chat7", itemType=2, groupTitle="Trip", isFromMe=True),
+            [GroupChanged(line="", human="", at=AT, group=Group("iMessage;+;chat7", name="Trip"))],
+        ),
+        Recorded(
+            "our text in a group, delivered",
+            event("new-message", chat="iMessage;+;chat7", isFromMe=True, tempGuid="K", isDelivered=True),
+            [
+                own(**NOBODY, order_key="K", group=Group("iMessage;+;chat7")),
+                StatusChanged(**THREAD | NOBODY, handle="G", order_key="K", state="delivered"),
+            ],
+        ),
+        Recorded(
+            "a tapback in a group",
+            tapback("love", chat="iMessage;+;chat7"),
+            [TapbackArrived(**BARE, at=AT, handle="T", part=1, kind="love")],
+        ),
         Recorded("our text mirrored", event("new-message", isFromMe=True, tempGuid="K"), [own(order_key="K")]),
         Recorded(
             "our text delivered, after the server forgot it",
@@ -344,6 +401,23 @@ def test_a_group_or_an_sms_thread_is_no_hint_of_where_to_write(mac: BlueBubbles)
     for chat in ("iMessage;+;chat7", f"SMS;-;{HUMAN}"):
         DRIVER.send(mac.account, mac.order("hi", chat=chat))
     assert {call["body"]["chatGuid"] for call in mac.hand.calls("message/text")} == {CHAT}
+
+
+def test_a_group_waits_for_the_helper_and_is_never_half_made(mac: BlueBubbles) -> None:
+    """AppleScript makes none; texts into one that is there go on."""
+    mac.hand.set(helper=False)
+    made = DRIVER.send(mac.account, mac.order("hi", human="", group=Group("", (HUMAN, STRANGER))))
+    assert made.error
+    assert (made.outcome, made.error.error_class) == (Outcome.REFUSED, ErrorClass.RETRYABLE)
+    there = mac.hand.group([HUMAN, STRANGER])
+    assert DRIVER.send(mac.account, mac.order("hi", human="", group=Group(there))).outcome is Outcome.ACCEPTED
+    assert [left["human"] for left in mac.hand.left()] == [there]
+
+
+def test_the_same_roster_is_told_by_an_event_and_a_poll_under_two_keys(mac: BlueBubbles) -> None:
+    """The event leaves the members out: what the poll says must not pass for known."""
+    keys = {DRIVER.identify(mac.account, body=body).key for body in (left("polled"), left("polled", members=[HUMAN]))}
+    assert len(keys) == 2
 
 
 def test_a_new_chat_that_failed_may_have_been_written_to(mac: BlueBubbles) -> None:

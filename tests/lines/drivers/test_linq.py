@@ -35,7 +35,7 @@ from lines.providers.base import (
 )
 from lines.providers.linq import DRIVER, WEBHOOK_VERSION
 from tests.lines.drivers import hosted
-from tests.lines.drivers.cases import HUMAN, LINE, STRANGER, DriverCases, Failure, Posted, Recorded, send
+from tests.lines.drivers.cases import FILE, HUMAN, LINE, STRANGER, DriverCases, Failure, Posted, Recorded, send
 from tests.lines.drivers.linq.standin import SECRET, TOKEN
 
 OTHER_SECRET = "whsec_bmV3IHNlY3JldCBvZiB0aGlydHktdHdvIGJ5dGVzISE="
@@ -58,6 +58,14 @@ class Linq(hosted.Hosted):
 
     def human_texts(self, text: str) -> Posted:
         self.process.ask("text", human=HUMAN, text=text)
+        return self.posted()
+
+    def human_replies(self, text: str, handle: str) -> Posted:
+        self.process.ask("text", human=HUMAN, text=text, reply_to={"message_id": handle, "part_index": 0})
+        return self.posted()
+
+    def human_sends_file(self) -> Posted:
+        self.process.ask("text", human=HUMAN, media=[FILE], service="SMS")
         return self.posted()
 
     def strange(self) -> Posted:

@@ -31,7 +31,7 @@ from lines.providers.base import (
 )
 from lines.providers.sendblue import DRIVER
 from tests.lines.drivers import hosted
-from tests.lines.drivers.cases import HUMAN, LINE, STRANGER, DriverCases, Failure, Posted, Recorded
+from tests.lines.drivers.cases import FILE, HUMAN, LINE, STRANGER, DriverCases, Failure, Posted, Recorded
 
 SECRET = "shared secret"
 STATUS_URL = "https://switchboard.example.com/callbacks/1/2/3"
@@ -56,6 +56,14 @@ class Sendblue(hosted.Hosted):
 
     def human_texts(self, text: str) -> Posted:
         self.process.ask("text", line=LINE, human=HUMAN, content=text)
+        return self.posted()
+
+    def human_replies(self, text: str, handle: str) -> Posted:
+        self.process.ask("text", line=LINE, human=HUMAN, content=text, reply_to={"message_handle": handle})
+        return self.posted()
+
+    def human_sends_file(self) -> Posted:
+        self.process.ask("text", line=LINE, human=HUMAN, media_url=FILE, service="SMS")
         return self.posted()
 
     def strange(self) -> Posted:
@@ -132,7 +140,6 @@ def tapback(text: str, kind: str, **fields: Any) -> TapbackTextArrived:
 
 
 UNANSWERED = "PRE_REPLY_LIMIT_REACHED"
-FILE = "https://cdn.example.com/1.png"
 FAILED = {"status": "ERROR", "error_message": "Failed."}
 
 

@@ -69,6 +69,10 @@ class Twilio(hosted.Hosted):
         self.process.ask("text", human=HUMAN, text=text)
         return self.posted()
 
+    def human_sends_file(self) -> Posted:
+        self.process.ask("text", human=HUMAN, media=["1.png"])
+        return self.posted()
+
     def strange(self) -> Posted:
         handle = send(self, self.order("strange", status_url=STATUS_URL)).handle
         self.process.ask("status", message=handle, status="teleported")

@@ -157,7 +157,7 @@ class Blooio(Hosted):
             "time_sent": self._at(),
             "time_delivered": None,
             "status": status,
-            "protocol": self._service(human),
+            "protocol": asked.get("protocol") or self._service(human),
             "error": None,
             "effect": asked.get("effect"),
             "reply_to": asked.get("reply_to"),
@@ -229,6 +229,7 @@ class Blooio(Hosted):
                 "is_group": False,
                 "group_id": None,
                 "participants": None,
+                "reply_to": message["reply_to"],
                 **fields,
             }
         )

@@ -20,6 +20,7 @@ class Mac:
     rows: dict[str, dict[str, Any]] = field(default_factory=dict)
     hidden: dict[str, dict[str, Any]] = field(default_factory=dict)
     chats: dict[str, str] = field(default_factory=dict)  # address -> guid
+    groups: dict[str, dict[str, Any]] = field(default_factory=dict)  # guid -> its members and name
     humans: dict[str, str] = field(default_factory=dict)  # address -> imessage, none or off
     files: dict[str, bytes] = field(default_factory=dict)
     left: list[dict[str, Any]] = field(default_factory=list)  # what reached a phone or the air, in order
@@ -40,11 +41,18 @@ class Mac:
     def chat_of(self, address: str) -> str:
         return self.chats.setdefault(address, f"{self.chat_form};-;{address}")
 
+    def add_group(self, members: list[str], *, name: str = "") -> str:
+        guid = f"{self.chat_form};+;chat{next(_rowids)}"
+        self.groups[guid] = {"members": list(members), "name": name}
+        return guid
+
     def is_on_imessage(self, address: str) -> bool:
         return self.humans.get(address, "imessage") in {"imessage", "off"}
 
     def add_own(self, address: str, text: str, **more: Any) -> dict[str, Any]:
-        """A text of ours: a row, and on the other phone unless that has no iMessage."""
+        """A text of ours: a row, and on the other phone unless that has no iMessage; `address` may be a group's."""
+        if address in self.groups:
+            more["chat"] = address
         row = self._row(address, text, isFromMe=True, **more)
         arrives = self.is_on_imessage(address)
         self.hidden[row["guid"]] = {"service": "iMessage", "was_downgraded": 0, "is_sent": 1 if arrives else 0}
@@ -87,16 +95,17 @@ class Mac:
         rows = [row for row in self.rows.values() if self._matches(row, query)]
         return sorted(rows, key=lambda row: row["dateCreated"], reverse=query.get("sort", "DESC") == "DESC")
 
-    def shown(self, row: dict[str, Any], *, chats: bool = True) -> dict[str, Any]:
-        address = row["handle"]["address"]
+    def shown(self, row: dict[str, Any], *, chats: bool = True, members: bool = False) -> dict[str, Any]:
+        group = self.groups.get(row["_chat"], {"members": [row["handle"]["address"]], "name": ""})
         chat = {
             "originalROWID": 1,
             "guid": row["_chat"],
             "style": 43 if ";+;" in row["_chat"] else 45,
             "chatIdentifier": row["_chat"].rpartition(";")[2],
-            "displayName": "",
-            "participants": [{"address": address, "service": "iMessage"}],
+            "displayName": group["name"],
         }
+        if members:
+            chat["participants"] = [{"address": address, "service": "iMessage"} for address in group["members"]]
         public = {name: value for name, value in row.items() if not name.startswith("_")}
         return public | ({"chats": [chat]} if chats else {})
 

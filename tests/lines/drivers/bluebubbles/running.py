@@ -27,8 +27,16 @@ class Hand:
         """What the next calls of a kind (text, chat, attachment) meet, in order."""
         self._control("fault", **faults)
 
+    def heal(self) -> None:
+        """No call meets anything any more."""
+        self._control("heal")
+
     def hear(self, human: str, text: str | None = None, **fields: Any) -> dict[str, Any]:
         return self._control("hear", human=human, text=text, **fields)
+
+    def group(self, members: list[str] | None = None, **fields: Any) -> str:
+        """A group's guid; one that has a `guid` changes, and the server tells of it."""
+        return str(self._control("group", **({"members": members} if members else {}), **fields))
 
     def change(self, guid: str, **fields: Any) -> dict[str, Any]:
         return self._control("change", guid=guid, **fields)

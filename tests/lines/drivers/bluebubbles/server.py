@@ -70,6 +70,7 @@ class Server:
             ("POST", "message/{guid}/edit"): self.edit,
             ("POST", "message/{guid}/unsend"): self.unsend,
             ("POST", "chat/new"): self.new_chat,
+            ("PUT", "chat/{guid}"): self.rename,
             ("POST", "chat/{guid}/typing"): self.typing,
             ("DELETE", "chat/{guid}/typing"): self.typing,
             ("POST", "chat/{guid}/read"): self.read,
@@ -134,12 +135,12 @@ class Server:
 
     async def send_text(self, request: web.Request) -> web.Response:
         body = await request.json()
-        address = body["chatGuid"].rpartition(";")[2]
+        address = self._address(body["chatGuid"])
         needs_helper = any(body.get(name) for name in ("effectId", "subject", "selectedMessageGuid"))
         if body.get("method") == "private-api" or needs_helper:
             if refused := self._without_helper():
                 return refused
-            if body["chatGuid"] != self.mac.chats.get(address):
+            if address not in self.mac.groups and body["chatGuid"] != self.mac.chats.get(address):
                 return _error(404, "Not Found", "Chat does not exist!")
         return await self._send(request, "text", address, body)
 
@@ -148,11 +149,17 @@ class Server:
         if body.get("method") == "private-api" and (refused := self._without_helper()):
             return refused
         address = body["addresses"][0]
+        if len(body["addresses"]) > 1:
+            if body.get("method") != "private-api":
+                return _error(500, "Server Error", "Cannot create group chats on macOS Big Sur or newer!")
+            address = self.mac.add_group(body["addresses"])
         answer = await self._send(request, "chat", address, body)
         if answer.status != 200 or not answer.body:
             return answer
         row = json.loads(answer.body)["data"]
-        return _ok({"guid": self.mac.chats[address], "chatIdentifier": address, "messages": [row]})
+        guid = address if address in self.mac.groups else self.mac.chats[address]
+        row.pop("chats")  # the row stands in the chat
+        return _ok({"guid": guid, "chatIdentifier": address, "messages": [row]})
 
     async def send_attachment(self, request: web.Request) -> web.Response:
         form = await request.post()
@@ -163,7 +170,7 @@ class Server:
         assert isinstance(sent, web.FileField)
         file = self.mac.add_file(sent.file.read(), name=str(form["name"]), mime_type=sent.content_type)
         body = {"tempGuid": form.get("tempGuid"), "message": None, "attachments": [file]}
-        return await self._send(request, "attachment", str(form["chatGuid"]).rpartition(";")[2], body)
+        return await self._send(request, "attachment", self._address(str(form["chatGuid"])), body)
 
     async def upload(self, request: web.Request) -> web.Response:
         if refused := self._without_helper():
@@ -183,7 +190,11 @@ class Server:
         # Where a file stands, the text of the row has a placeholder.
         text = "".join(part.get("text", "\N{OBJECT REPLACEMENT CHARACTER}") for part in parts)
         body |= {"message": text, "attachments": files}
-        return await self._send(request, "parts", body["chatGuid"].rpartition(";")[2], body)
+        return await self._send(request, "parts", self._address(body["chatGuid"]), body)
+
+    def _address(self, guid: str) -> str:
+        """Whom a chat is with: the human alone, or the group itself."""
+        return guid if guid in self.mac.groups else guid.rpartition(";")[2]
 
     async def _send(self, request: web.Request, kind: str, address: str, body: dict[str, Any]) -> web.Response:
         fault = self.faults[kind].pop(0) if self.faults[kind] else ""
@@ -233,7 +244,7 @@ class Server:
         body = await request.json()
         target = self.mac.rows[body["selectedMessageGuid"]]
         row = self.mac.add_own(
-            target["handle"]["address"],
+            target["_chat"] if target["_chat"] in self.mac.groups else target["handle"]["address"],
             "Reacted",
             associatedMessageGuid=f"p:{body.get('partIndex', 0)}/{target['guid']}",
             associatedMessageType=body["reaction"],
@@ -255,6 +266,22 @@ class Server:
         self._post("updated-message", self.mac.shown(row, chats=False))
         return _ok(self.mac.shown(row))
 
+    async def rename(self, request: web.Request) -> web.Response:
+        """Waits until the name is another; said of a group alone."""
+        guid, name = request.match_info["guid"], (await request.json())["displayName"]
+        if guid not in self.mac.groups:
+            return _error(500, "iMessage Error", "Cannot rename a non-group chat!")
+        if refused := self._without_helper():
+            return refused
+        self._group_event(guid, "group-name-change", {"name": name}, isFromMe=True, itemType=2, groupTitle=name)
+        return _ok({"guid": guid, "displayName": name})
+
+    def _group_event(self, guid: str, event: str, change: dict[str, Any], *, human: str = "", **row: Any) -> str:
+        self.mac.groups[guid].update(change)
+        told = self.mac.add_heard(human, None, chat=guid, **row)
+        self._post(event, self.mac.shown(told))
+        return str(told["guid"])
+
     async def typing(self, request: web.Request) -> web.Response:
         return self._without_helper() or _ok(None)
 
@@ -268,7 +295,9 @@ class Server:
         body = await request.json()
         found = self.mac.found(body)
         start, limit = body.get("offset", 0), min(body.get("limit", 100), 1000)
-        page = [self.mac.shown(row, chats="chat" in body.get("with", [])) for row in found[start : start + limit]]
+        asked = body.get("with", [])
+        shown = {"chats": "chat" in asked, "members": "chat.participants" in asked}
+        page = [self.mac.shown(row, **shown) for row in found[start : start + limit]]
         return _ok(page, metadata={"offset": start, "limit": limit, "total": len(found), "count": len(page)})
 
     async def message(self, request: web.Request) -> web.Response:
@@ -334,6 +363,10 @@ class Server:
             self.faults[kind] += faults
         return _ok(None)
 
+    async def control_heal(self, request: web.Request) -> web.Response:
+        self.faults.clear()
+        return _ok(None)
+
     async def control_hear(self, request: web.Request) -> web.Response:
         """A human does something: the row's fields, `human`, and `files` as {name, mime_type, content}."""
         body = await request.json()
@@ -342,6 +375,18 @@ class Server:
         row = self.mac.add_heard(human, text, attachments=files, **body)
         self._post("new-message", self.mac.shown(row))
         return _ok(self.mac.shown(row))
+
+    async def control_group(self, request: web.Request) -> web.Response:
+        """A group is there, or is another: `guid` when it is known, `members`, `name`, who did it."""
+        body = await request.json()
+        guid = body.get("guid") or self.mac.add_group(body["members"], name=body.get("name", ""))
+        by = body.get("by", "")
+        change = {name: body[name] for name in ("members", "name") if name in body}
+        if body.get("guid") and "members" in body:
+            self._group_event(guid, "participant-added", change, human=by, itemType=1)
+        elif body.get("guid"):
+            self._group_event(guid, "group-name-change", change, human=by, itemType=2, groupTitle=body["name"])
+        return _ok(guid)
 
     async def control_change(self, request: web.Request) -> web.Response:
         """A row changes; `event` says under which type that is told, empty for silence."""

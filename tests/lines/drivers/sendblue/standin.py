@@ -138,6 +138,7 @@ class Sendblue(Hosted):
             "group_id": "",
             "participants": [human, line],
             "send_style": asked.get("send_style", ""),
+            "reply_to": asked.get("reply_to"),
             "opted_out": asked.get("opted_out", False),
             "plan": "dedicated",
         }
@@ -165,7 +166,8 @@ class Sendblue(Hosted):
             self.post(message, url=where)
 
     def _hear(self, line: str, human: str, **asked: Any) -> str:
-        message = self._keep(line, human, asked, service=self._service(human), inbound=True)
+        service = asked.get("service") or self._service(human)
+        message = self._keep(line, human, asked, service=service, inbound=True)
         self.post(message)
         return str(message["message_handle"])
 
