@@ -175,7 +175,9 @@ def _apply_report(callback: Callback, report: Report) -> None:
     if line is None:
         raise Unrouted(f"No line of this account has the address {report.line[:50]!r}.")
     reports.note_report(callback, line, report)
-    if report.chat and report.human:
+    # What happens in a group names it too: never the place where to write to one of its members.
+    is_alone = isinstance(report, StatusChanged) or (isinstance(report, TextArrived | OwnTextSeen) and not report.group)
+    if is_alone and report.chat and report.human:
         note_chat(line, report.human, report.chat)
     match report:
         case OwnTextSeen():

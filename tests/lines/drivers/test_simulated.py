@@ -13,6 +13,7 @@ from lines.providers.base import (
     Account,
     Deadlines,
     ErrorClass,
+    Group,
     Media,
     ProviderError,
     ReadReported,
@@ -24,7 +25,18 @@ from lines.providers.base import (
     Unrecognised,
 )
 from lines.providers.simulated import DRIVER
-from tests.lines.drivers.cases import HUMAN, LINE, DriverCases, Failure, Posted, Recorded, StandIn
+from tests.lines.drivers.cases import (
+    FILE,
+    HUMAN,
+    LINE,
+    NEWCOMER,
+    STRANGER,
+    DriverCases,
+    Failure,
+    Posted,
+    Recorded,
+    StandIn,
+)
 from tests.simulator.running import SECRET, Network
 
 FAULTS = ["state", "refuse", "send_key", "lost_answer", "error_after", "hold_before", "hold_after"]
@@ -46,7 +58,9 @@ class Simulated(StandIn):
         self.account = Account(network.url, "provider-token", (SECRET,), deadlines=Deadlines(send=SLOW))
 
     def on_phone(self, human: str) -> list[str]:
-        return [bubble["text"] for bubble in self.network.inbox(human) if bubble["from"] == LINE]
+        """`human` may be a group's key, which the human's handset shows as well."""
+        where = {"human": HUMAN, "with": human} if human.startswith("grp_") else {"human": human, "with": LINE}
+        return [bubble["text"] for bubble in self.network.inbox(**where) if bubble["from"] == LINE]
 
     def send_calls(self) -> int:
         return int(self.network.control("GET", "/stats").json()["texts"]["outbound"])
@@ -64,7 +78,29 @@ class Simulated(StandIn):
         self.network.set_faults(**dict.fromkeys(FAULTS))
 
     def human_texts(self, text: str) -> Posted:
-        bubble = self.network.text_in(text, HUMAN, LINE)
+        return self._told_of(self.network.text_in(text, HUMAN, LINE))
+
+    def human_replies(self, text: str, handle: str) -> Posted:
+        return self._told_of(self.network.text_in(text, HUMAN, LINE, reply_to={"id": handle}))
+
+    def human_sends_file(self) -> Posted:
+        self.network.set_service("sms")
+        bubble = self.network.text_in("", HUMAN, LINE, media=[FILE])
+        self.network.set_service("imessage")
+        return self._told_of(bubble)
+
+    def group(self) -> Group:
+        body = {"line": LINE, "members": [STRANGER], "name": ""}
+        made = self.network.control("POST", f"/handsets/{HUMAN}/groups", body)
+        return Group(str(made.json()["key"]), (HUMAN, STRANGER))
+
+    def member_texts(self, group: Group, text: str) -> Posted:
+        return self._told_of(self.network.text_in(text, HUMAN, group.key))
+
+    def grows(self, group: Group) -> None:
+        self.network.control("PATCH", f"/handsets/{HUMAN}/groups/{group.key}", {"add": [NEWCOMER]})
+
+    def _told_of(self, bubble: dict[str, Any]) -> Posted:
         event = next(one for one in reversed(self.network.events()) if one["data"].get("message_id") == bubble["id"])
         return self._posted({name: event[name] for name in ("id", "type", "created_at", "data")})
 
