@@ -332,7 +332,10 @@ def webhook_payloads(telling: Telling) -> list[Body]:
     """What is posted for an event: nothing of groups, which it does not have, nor how an iMessage fares."""
     if (telling.data.get("conversation") or {}).get("is_group"):
         return []
-    told = _TELLERS[telling.event_type](telling.data)
+    if telling.event_type == "line.substituted":
+        told: tuple[str, dict[str, Any]] | None = _substituted(telling)
+    else:
+        told = _TELLERS[telling.event_type](telling.data)
     if told is None:
         return []
     word, data = told
@@ -384,14 +387,14 @@ def _failed(data: Shape) -> tuple[str, dict[str, Any]] | None:
     return "text.delivery.failed", {**_fate(data, shape["failed_at"]), "error": (shape["error"] or {}).get("message")}
 
 
-def _substituted(data: Shape) -> tuple[str, dict[str, Any]]:
-    change, shape = data["substitution"], data["message"]
+def _substituted(telling: Telling) -> tuple[str, dict[str, Any]]:
+    change = telling.data
     return "numbers.substitution", {
-        "original_number": change["original_number"],
-        "used_number": change["used_number"],
+        "original_number": change["original"]["address"],
+        "used_number": change["used"]["address"],
         "reason": "requested_unavailable_random_used",
-        "message_id": _told_id(data),
-        "timestamp": _seconds_of(shape["created_at"]),
+        "message_id": message_id(UUID(change["message_id"]), on_text_line=change["used"]["service"] == "sms"),
+        "timestamp": int(telling.at.timestamp()),
     }
 
 
@@ -399,7 +402,6 @@ _TELLERS = {
     "message.received": _incoming,
     "message.delivered": _confirmed,
     "message.delivery_failed": _failed,
-    "line.substituted": _substituted,
 }
 
 

@@ -21,7 +21,7 @@ class Telling:
     event_id: UUID
     event_type: str  # as the catalogue names it
     at: datetime
-    data: Shape  # `message`, and by the event's type `tapback`, `substitution`, `line`, `conversation`, `released`
+    data: Shape  # `message`, and by the event's type `tapback`, `line`, `conversation`, `released`
     agent: Shape | None  # `id`, `handle`, `display_name`; None when an endpoint of all identities is tried
     order_number: int | None = None  # within the conversation, for dialects that number
     history: Sequence[Shape] = ()  # messages told before it, oldest first, as many as the endpoint asks for

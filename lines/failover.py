@@ -72,12 +72,16 @@ def note_substitution(
         conversation_id=conversation_id,
         subject_id=used.id,
         data={
-            "original": {"id": str(original.id), "address": original.address},
-            "used": {"id": str(used.id), "address": used.address},
+            "original": _told(original),
+            "used": _told(used),
             "reason": substitution.reason,
             "message_id": str(message_id),
         },
     )
+
+
+def _told(line: Line) -> dict[str, str]:
+    return {"id": str(line.id), "address": line.address, "service": line.service}
 
 
 def _may_speak(route: Route) -> bool:

@@ -47,6 +47,8 @@ def example_of(
     event_type: str, *, organization_id: str, identity_id: str | None, sample: Sample = Sample()
 ) -> dict[str, Any]:
     """Canonical event data as the real event would carry it, about nobody."""
+    if event_type == "line.substituted":
+        return _substitution(sample)
     message = _message(event_type, sample) | {"organization_id": organization_id, "identity_id": identity_id}
     data = {
         "message": message,
@@ -61,19 +63,23 @@ def example_of(
     }
     if event_type == "tapback.received":
         data["tapback"] = _tapback(sample)
-    if event_type == "line.substituted":
-        data["substitution"] = {
-            "original_number": _OTHER_NUMBER,
-            "used_number": sample.line,
-            "reason": "requested_unavailable_random_used",
-        }
     return data
+
+
+def _substitution(sample: Sample) -> dict[str, Any]:
+    used = {"id": _LINE, "address": sample.line, "service": sample.service}
+    return {
+        "original": {**used, "address": _OTHER_NUMBER},
+        "used": used,
+        "reason": "down",
+        "message_id": _MESSAGE,
+    }
 
 
 def _message(event_type: str, sample: Sample) -> dict[str, Any]:
     inbound = event_type == "message.received"
     status = {"message.received": "received", "message.delivery_failed": "error"}.get(event_type, "delivered")
-    status = {"message.sent": "sent", "line.substituted": "queued"}.get(event_type, status)
+    status = "sent" if event_type == "message.sent" else status
     failed = event_type == "message.delivery_failed"
     return {
         "id": _MESSAGE,

@@ -165,13 +165,14 @@ def test_of_groups_and_of_how_an_imessage_fared_nothing_is_told() -> None:
 
 
 def test_another_number_than_the_one_asked_for_is_told() -> None:
-    change = {"original_number": "+15555550100", "used_number": "+15555550101"}
-    (payload,) = told("line.substituted", message=shape(), substitution=change)
+    lines = {name: {"address": number, "service": "sms"} for name, number in (("original", "+1a"), ("used", "+1b"))}
+    (payload,) = told("line.substituted", **lines, message_id=str(KEY))
     assert payload["type"] == "numbers.substitution"
     assert payload["data"] == {
-        **change,
+        "original_number": "+1a",
+        "used_number": "+1b",
         "reason": "requested_unavailable_random_used",
-        "message_id": prefixed("imsg", KEY),
+        "message_id": prefixed("text", KEY),
         "timestamp": 1781006400,
     }
 

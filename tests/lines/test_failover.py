@@ -87,8 +87,8 @@ def test_a_substitution_is_told(identity: Identity) -> None:
             make.operator(), found, message_id=message_id, identity_id=identity.id, conversation_id=uuid7()
         )
     assert Event.objects.get(type="line.substituted").data == {
-        "original": {"id": str(line.id), "address": line.address},
-        "used": {"id": str(other.id), "address": other.address},
+        "original": {"id": str(line.id), "address": line.address, "service": "imessage"},
+        "used": {"id": str(other.id), "address": other.address, "service": "imessage"},
         "reason": "down",
         "message_id": str(message_id),
     }
