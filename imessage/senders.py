@@ -1,6 +1,6 @@
 """From where a text leaves: one choice for every dialect's way of naming a number or an agent."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from uuid import UUID
 
@@ -12,6 +12,7 @@ from core.actor import Actor
 from core.errors import NotFound
 from imessage.errors import NoSender
 from imessage.models import Connection, Conversation
+from lines.failover import Substitution, substitute_for
 from lines.models import ANY_HUMAN, Line, Route
 
 _LATELY = timedelta(hours=1)
@@ -19,10 +20,14 @@ _LATELY = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """Who writes, and over which number of the organization's own; None: the line of the pair's connection."""
+    """Who writes, and over which number of the organization's own; None: the line of the pair's connection.
+
+    `substitution` when that number stands in for the one that was asked for: `send_message` tells of it.
+    """
 
     identity: Identity
     line: Line | None
+    substitution: Substitution | None = None
 
 
 def choose_sender(
@@ -38,9 +43,26 @@ def choose_sender(
 
     `number` may also be that of a pool line on which this organization talks with `to`. An agent sends from its first
     number, or without any over its connection with `to`. Nothing named: where the talk with `to` is, else the number
-    that is least busy, of `service` (imessage, sms) if one is meant. Raises `NotFound` for what is not the actor's,
-    `NoSender` when there is nothing to send from.
+    that is least busy, of `service` (imessage, sms) if one is meant. Where a number cannot send just now, another
+    stands in if its failover says so. Raises `NotFound` for what is not the actor's, `NoSender` when there is nothing
+    to send from.
     """
+    chosen = _chosen(actor, number=number, line_id=line_id, identity=identity, to=to, service=service)
+    substitution = substitute_for(actor, chosen.line) if chosen.line else None
+    if substitution is None:
+        return chosen
+    return replace(_of_line(substitution.used) or chosen, substitution=substitution)
+
+
+def _chosen(
+    actor: Actor,
+    *,
+    number: str | None,
+    line_id: UUID | None,
+    identity: Identity | None,
+    to: str | None,
+    service: str,
+) -> Sender:
     if number is not None:
         return _of_line(owned_lines(actor).filter(address=number).first()) or _of_pool(actor, number, to)
     if line_id is not None:

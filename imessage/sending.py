@@ -45,6 +45,7 @@ from imessage.models import Connection, Conversation, Direction, Message, Part, 
 from imessage.receipts import check_reachable, check_recipient, refusals_kept
 from imessage.senders import identity_of, numbers_of
 from lines.cards import card_of
+from lines.failover import Substitution, note_substitution
 from lines.models import Line
 
 # Every accepted outbound message counts, failed ones too (architecture.md, section 5).
@@ -75,8 +76,8 @@ def _locking(*related: str) -> Compiled[Conversation]:
     )
 
 
-_locked = _locking("connection__line__account", "owned_line__account", "identity")
-_locked_to_send = _locking("connection", "owned_line")
+_locked = _locking("connection__line__account", "identity")
+_locked_to_send = _locking("connection")
 
 
 def send_message(
@@ -97,6 +98,7 @@ def send_message(
     fallback: str = Message.Fallback.IF_UNSUPPORTED_OR_FAILED,
     fallback_line: Line | None = None,
     is_fast: bool = False,
+    substitution: Substitution | None = None,
 ) -> Message:
     """Accept a message for a human or a group; it is `queued` and will leave once, in the conversation's order.
 
@@ -105,7 +107,7 @@ def send_message(
     a human of the shared pool must have connected and written before. `reply_to` is a message of the same
     conversation; where it cannot be threaded the text goes as an ordinary one and says so, unless
     `require_native_reply`. `fallback_line` is the number that SMS is to leave from. `is_fast` passes the line's own
-    pace. The checks come in the order of contract/inkbox.md 16.3 and raise `Invalid`, `NotFound` for an id that the
+    pace. `substitution` is the sender's, if `line` stands in for another. The checks come in the order of contract/inkbox.md 16.3 and raise `Invalid`, `NotFound` for an id that the
     identity or the actor does not know, `NotE164`, `NoSender`, `NotEnabled`, `NotConnected`, `ConnectionReleased`,
     `RecipientBlocked`, `AwaitingInbound`, `GroupsUnsupported`, `ReplyTargetNotFound`, `ReplyTargetUnavailable`,
     `FallbackImpossible`, `FastTrackUnavailable`, `CapReached`, `QueueFull`. Committed when this returns outside a
@@ -118,24 +120,23 @@ def send_message(
     with refusals_kept(sender, subject=Decision.Subject.MESSAGE), _one_transaction():
         sender = lock_reach(sender)
         if recipients:
-            target = _new_group(sender, line, recipients)
+            target = _new_group(sender, line)
         elif to is not None:
             target = _thread_with(actor, sender, e164(to), line)
         else:
             target = _target(actor, sender, conversation.id if conversation else cast(UUID, conversation_id))
-        humans = list(recipients) or members_of(target)
+        humans = checked_members(target.line, recipients) if recipients else members_of(target)
         given = _judged(target, humans)
-        carrier = target.line
         reply = _reply(actor, target, reply_to, reply_to_part) if reply_to else None
         if reply and require_native_reply and reply.unresolved:
             raise ReplyTargetUnavailable()
-        _check_way(carrier, media_urls, fallback, fallback_line, is_fast=is_fast)
-        now = _check_room(sender, carrier.id)
+        _check_way(target, media_urls, fallback_line, is_fast=is_fast)
+        now = _check_room(sender, target.line_id)
         parts = [Part(kind=Part.Kind.TEXT, text=text)] if text else []
         parts += [part_for(actor, url, organization_id=target.organization_id) for url in media_urls]
         if target._state.adding:
             target = _opened(actor, target, humans)
-        return accepting.write(
+        message = accepting.write(
             actor,
             target,
             given=given,
@@ -143,7 +144,8 @@ def send_message(
             text=text or None,
             parts=parts,
             send_style=send_style,
-            service=carrier.service,
+            # Nobody is connected over a line that knows nothing but SMS.
+            service=target.owned_line.service if target.owned_line else Line.Service.IMESSAGE,
             reply=reply,
             fallback=fallback,
             fallback_line=fallback_line,
@@ -151,6 +153,11 @@ def send_message(
             now=now,
             job=drain_job(target.id, priority=FAST if is_fast else 0),
         )
+        if substitution:
+            note_substitution(
+                actor, substitution, message_id=message.id, identity_id=sender.id, conversation_id=target.id
+            )
+        return message
 
 
 def lock_conversation(conversation: Conversation) -> Conversation:
@@ -230,13 +237,12 @@ def _target(actor: Actor, sender: Identity, conversation_id: UUID) -> Conversati
     return target
 
 
-def _new_group(sender: Identity, line: Line | None, recipients: Sequence[str]) -> Conversation:
+def _new_group(sender: Identity, line: Line | None) -> Conversation:
     """A group that is not stored yet."""
     line = line or numbers_of(sender).filter(service=Line.Service.IMESSAGE).first()
     if line is None:
         raise NoSender(f"@{sender.handle} has no number of its own; groups are opened from one.")
     _require_own(sender, line)
-    checked_members(line, recipients)
     return Conversation(
         organization_id=sender.organization_id, identity=sender, owned_line=line, is_group=True, thread_key=""
     )
@@ -272,7 +278,7 @@ def _opened(actor: Actor, target: Conversation, humans: Sequence[str]) -> Conver
     """The thread that the first text of an owned line begins, stored."""
     line = cast(Line, target.owned_line)
     if target.is_group:
-        return open_group(actor, target.identity, line, checked_members(line, humans))
+        return open_group(actor, target.identity, line, humans)
     return open_thread(actor, target.identity, line, target.human)
 
 
@@ -298,13 +304,11 @@ def _reply(actor: Actor, target: Conversation, message_id: UUID, part_index: int
     return Reply(parent, part_index, unresolved=not (on_phone and over_imessage and same_thread))
 
 
-def _check_way(
-    carrier: Line, media_urls: Sequence[str], fallback: str, fallback_line: Line | None, *, is_fast: bool
-) -> None:
+def _check_way(target: Conversation, media_urls: Sequence[str], fallback_line: Line | None, *, is_fast: bool) -> None:
     """Raise unless the line can carry it in the way that was asked for."""
-    if is_fast and carrier.kind != Line.Kind.DEDICATED:
+    if is_fast and target.owned_line_id is None:
         raise FastTrackUnavailable("The fast track is for texts from a number of the organization's own.")
-    if len(media_urls) > 1 and len(media_urls) > (most := card_of(carrier).most_media):
+    if len(media_urls) > 1 and len(media_urls) > (most := card_of(target.line).most_media):
         raise Invalid(f"This number sends at most {most} file{'s' * (most != 1)} in one message.")
     if fallback_line is not None and not can_send_sms(fallback_line):
         raise FallbackImpossible(f"{fallback_line.address} cannot send SMS.")

@@ -3,6 +3,7 @@
 import pytest
 
 from accounts.models import Identity
+from events.models import Event
 from imessage.connecting import release
 from imessage.errors import ConnectionReleased, FallbackImpossible, FastTrackUnavailable, NoSender, RecipientBlocked
 from imessage.models import Connection, Conversation, Message
@@ -106,3 +107,12 @@ def test_a_fallback_number_must_know_sms(own: Line, identity: Identity, monkeypa
     monkeypatch.setattr("imessage.sending.can_send_sms", lambda line: False)
     with pytest.raises(FallbackImpossible):
         write(own, identity, text="hello", fallback_line=own)
+
+
+def test_a_stand_in_sends_and_is_told_of(own: Line, identity: Identity) -> None:
+    spare = make.make_owned_line(identity)
+    Line.objects.filter(pk=own.pk).update(seen=Line.Seen.DOWN, failover={"enabled": True, "mode": "all"})
+    chosen = choose_sender(make.agent_of(identity), number=own.address)
+    message = write(chosen.line or own, identity, text="hello", substitution=chosen.substitution)
+    told = Event.objects.get(type="line.substituted")
+    assert (message.line, told.data["message_id"], told.data["reason"]) == (spare, str(message.id), "down")
