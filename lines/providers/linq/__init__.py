@@ -31,8 +31,16 @@ from lines.providers.base import (
     Thread,
 )
 from lines.providers.linq import callbacks
-from lines.providers.linq.callbacks import as_callbacks
-from lines.providers.linq.chats import changed_chats, created, found_chat, messages_since, newest
+from lines.providers.linq.callbacks import as_callbacks, as_group_callback
+from lines.providers.linq.chats import (
+    changed_chats,
+    created,
+    found_chat,
+    found_group,
+    messages_since,
+    newest,
+    thread_of,
+)
 from lines.providers.linq.wire import calling, is_gone, object_of
 from lines.providers.linq.words import (
     PREFERRED,
@@ -59,6 +67,8 @@ EVENTS: list[WebhookEventType] = [
     "message.edited",
     "reaction.added",
     "reaction.removed",
+    "chat.created",
+    "chat.group_name_updated",
     "chat.typing_indicator.started",
     "chat.typing_indicator.stopped",
     "phone_number.status_updated",
@@ -75,7 +85,7 @@ _FULL_ROUND = timedelta(minutes=10)
 
 
 class LinqDriver(Driver):
-    """See `lines.providers.base.Driver`. A chat is Linq's thread of one of our lines and a human."""
+    """See `lines.providers.base.Driver`. A chat is Linq's thread of one of our lines and a human, or a group."""
 
     name = "linq"
     card = Capabilities(
@@ -95,6 +105,8 @@ class LinqDriver(Driver):
         lookup=True,
         edit=True,
         most_media=40,
+        groups=True,
+        group_rename=True,
         poll="thread",
         reads_back=True,
         health="reputation of the line, and flags",
@@ -108,8 +120,10 @@ class LinqDriver(Driver):
             return _not_accepted(failed.error)
 
     def _send(self, account: Account, order: SendOrder) -> SendReceipt:
-        chat = order.chat
-        if not chat and not order.first_contact:
+        if order.group and order.group.key:
+            return self._send_into(account, order, order.group.key)
+        chat = "" if order.group else order.chat
+        if not chat and not order.first_contact and not order.group:
             chat = found_chat(account, order.line, order.human)
         if chat:
             try:
@@ -127,15 +141,19 @@ class LinqDriver(Driver):
         return _accepted(body.get("message"), chat=str(body.get("chat_id") or chat), notes=notes)
 
     def _open_chat(self, account: Account, order: SendOrder) -> SendReceipt:
-        """The same line and human again is the same chat, so this is safe to repeat too."""
+        """The same line and people again are the same chat, so this is safe to repeat too."""
+        people = list(order.group.members) if order.group else [order.human]
         message, notes = _content(order, first=True)
         with calling(account, deadline=account.deadlines.send) as client:
-            answer = client.chats.with_raw_response.create(from_=order.line, to=[order.human], message=message)
+            answer = client.chats.with_raw_response.create(from_=order.line, to=people, message=message)
         chat = mapping(object_of(answer).get("chat"))
         return _accepted(chat.get("message"), chat=str(chat.get("id") or ""), notes=notes)
 
     def find_sent(self, account: Account, order: SendOrder, *, since: datetime, known: set[str]) -> SendReceipt | None:
-        chat = order.chat or found_chat(account, order.line, order.human)
+        if order.group:
+            chat = found_group(account, order.line, order.group)
+        else:
+            chat = order.chat or found_chat(account, order.line, order.human)
         if not chat:
             return None
         for message in messages_since(account, chat, since, deadline=account.deadlines.find_sent):
@@ -182,6 +200,10 @@ class LinqDriver(Driver):
             return
         with calling(account, deadline=account.deadlines.mark_read) as client:
             client.chats.with_raw_response.mark_as_read(chat)
+
+    def rename_group(self, account: Account, *, line: str, chat: str, name: str) -> None:
+        with calling(account, deadline=account.deadlines.edit) as client:
+            client.chats.with_raw_response.update(chat, display_name=name)
 
     def edit(
         self, account: Account, *, line: str, human: str, handle: str, part: int, text: str, chat: str = ""
@@ -255,19 +277,20 @@ class LinqDriver(Driver):
         return Installed([target])
 
     def poll(self, account: Account, *, cursor: str, threads: Sequence[Thread] = ()) -> tuple[list[bytes], str]:
-        """Messages of the chats that have changed; now and then of all that lately spoke, in case one did not say so.
+        """Messages of the chats that have changed, and who is in them; now and then of all that lately spoke.
 
         The cursor holds their newest time that was seen and our time of the last full round.
         """
         now, (seen, swept) = datetime.now(UTC), _looked(cursor)
         is_full = swept is None or now - swept > _FULL_ROUND
         since = min(seen or now, swept if is_full and swept else now) - _OVERLAP
-        asked = changed_chats(account, seen - _LAG if seen and not is_full else since)
-        if is_full:
+        changed = changed_chats(account, seen - _LAG if seen and not is_full else since)
+        found = [as_group_callback(chat) for chat in changed if chat.get("is_group")]
+        asked = [thread for chat in changed if (thread := thread_of(chat))]
+        if is_full:  # in case a chat did not say that it has changed
             known = {(thread.line, thread.human) for thread in asked}
             asked += [thread for thread in threads if (thread.line, thread.human) not in known]
             swept = now
-        found: list[bytes] = []
         for thread in asked:
             chat = thread.chat or found_chat(account, thread.line, thread.human)
             news = list(messages_since(account, chat, since, deadline=account.deadlines.poll)) if chat else []

@@ -3,6 +3,7 @@
 Their library's typed objects carry wrong classes, so the JSON is read as it is.
 """
 
+import hashlib
 import json
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +12,7 @@ from lines.providers.base import (
     CallbackId,
     ErrorClass,
     Group,
+    GroupChanged,
     LineReported,
     Media,
     OptedOut,
@@ -32,6 +34,8 @@ from lines.providers.linq.words import (
     SIX,
     STATES,
     effect_named,
+    group_of,
+    line_of,
     mapping,
     mappings,
     text_of,
@@ -68,13 +72,13 @@ def reports_of(body: bytes) -> list[Report]:
 
 
 def as_callbacks(message: dict[str, Any], *, line: str, human: str) -> list[bytes]:
-    """What callbacks would have told of a message that was read back, with their keys."""
+    """What callbacks would have told of a message that was read back, with their keys; in a group without a human."""
     mine = bool(message.get("is_from_me"))
     data = {
         **message,
-        "chat": {"id": message.get("chat_id"), "owner_handle": {"handle": line}},
+        "chat": {"id": message.get("chat_id"), "is_group": not human, "owner_handle": {"handle": line}},
         "direction": "outbound" if mine else "inbound",
-        "sender_handle": {"handle": line if mine else human},
+        "sender_handle": mapping(message.get("from_handle")) if not human else {"handle": line if mine else human},
         "to_handle": {"handle": human if mine else line},
         "message_id": message.get("id"),
         # A callback says "auto" where the message says nothing.
@@ -100,6 +104,14 @@ def as_callbacks(message: dict[str, Any], *, line: str, human: str) -> list[byte
     ]
 
 
+def as_group_callback(chat: dict[str, Any]) -> bytes:
+    """A group as it is now, told once as long as it stays so: what Linq says of who comes and goes names one alone."""
+    group = group_of(chat)
+    told = hashlib.sha256(repr((sorted(group.members), group.name)).encode()).hexdigest()[:24]
+    event = {"event_type": "chat.read_back", "event_id": f"read back {group.key} {told}", "data": chat}
+    return json.dumps(event).encode()
+
+
 def _event(body: bytes) -> dict[str, Any]:
     event = json.loads(body)
     if not isinstance(event, dict) or not isinstance(event.get("data"), dict) or not event.get("event_type"):
@@ -112,6 +124,7 @@ def _message_reports(kind: str, data: dict[str, Any]) -> list[Report]:
     inbound = data.get("direction") == "inbound"
     # A callback about a text of ours does not say whom it went to; what we read back does.
     human = mapping(data.get("sender_handle" if inbound else "to_handle")).get("handle")
+    group = Group(str(chat.get("id") or "")) if chat.get("is_group") else None
     thread: dict[str, Any] = {
         "line": str(mapping(chat.get("owner_handle")).get("handle") or ""),
         "human": str(human or ""),
@@ -119,9 +132,9 @@ def _message_reports(kind: str, data: dict[str, Any]) -> list[Report]:
         "handle": str(data["id"]),
     }
     if kind == "message.received":
-        return _arrived(data, chat, thread) if inbound else [_own(data, thread)]
+        return _arrived(data, chat, thread, group) if inbound else [_own(data, thread, group)]
     if kind == "message.sent" and not data.get("idempotency_key"):
-        return [_own(data, thread)]
+        return [_own(data, thread, group)]
     if kind == "message.read":
         return [ReadReported(**thread, at=time_of(data.get("read_at")))] if not inbound else []
     state = kind.removeprefix("message.")
@@ -137,7 +150,7 @@ def _message_reports(kind: str, data: dict[str, Any]) -> list[Report]:
     ]
 
 
-def _arrived(data: dict[str, Any], chat: dict[str, Any], thread: dict[str, Any]) -> list[Report]:
+def _arrived(data: dict[str, Any], chat: dict[str, Any], thread: dict[str, Any], group: Group | None) -> list[Report]:
     parts = mappings(data.get("parts"))
     at, text = time_of(data.get("sent_at")), text_of(parts)
     reply = mapping(data.get("reply_to"))
@@ -153,7 +166,7 @@ def _arrived(data: dict[str, Any], chat: dict[str, Any], thread: dict[str, Any])
         service=SERVICES.get(str(data.get("service")), "imessage"),
         reply_to=ReplyTarget(str(reply["message_id"]), int(reply.get("part_index") or 0)) if reply else None,
         effect=effect_named(data.get("effect")),
-        group=Group(thread["chat"]) if chat.get("is_group") else None,
+        group=group,
         late=bool(data.get("reconciled_at")),
     )
     if mapping(chat.get("health_status")).get("status") != _OPT_OUT:
@@ -161,7 +174,7 @@ def _arrived(data: dict[str, Any], chat: dict[str, Any], thread: dict[str, Any])
     return [arrived, OptedOut(line=thread["line"], human=thread["human"], chat=thread["chat"], at=at, word=text[:30])]
 
 
-def _own(data: dict[str, Any], thread: dict[str, Any]) -> OwnTextSeen:
+def _own(data: dict[str, Any], thread: dict[str, Any], group: Group | None) -> OwnTextSeen:
     """Without our key: somebody wrote at Linq, outside of us."""
     return OwnTextSeen(
         **thread,
@@ -169,6 +182,7 @@ def _own(data: dict[str, Any], thread: dict[str, Any]) -> OwnTextSeen:
         text=text_of(data.get("parts")),
         order_key=str(data.get("idempotency_key") or ""),
         service=SERVICES.get(str(data.get("service")), ""),
+        group=group,
     )
 
 
@@ -233,6 +247,19 @@ def _typing(kind: str, data: dict[str, Any]) -> list[Report]:
     return [TypingChanged(line="", human=human, chat=str(data["chat_id"]), on=kind.endswith(".started"))]
 
 
+def _group(kind: str, data: dict[str, Any]) -> list[Report]:
+    """A chat that is shown whole."""
+    return [GroupChanged(line=line_of(data), human="", group=group_of(data))] if data.get("is_group") else []
+
+
+def _renamed(kind: str, data: dict[str, Any]) -> list[Report]:
+    """A name that was taken away is told by the next look at the chat."""
+    by, name = mapping(data.get("changed_by_handle")), str(data.get("new_value") or "")
+    human = "" if by.get("is_me") else str(by.get("handle") or "")
+    chat, at = str(data["chat_id"]), time_of(data.get("updated_at"))
+    return [GroupChanged(line="", human=human, chat=chat, at=at, group=Group(chat, name=name))] if name else []
+
+
 def _line_reports(kind: str, data: dict[str, Any]) -> list[Report]:
     said = [str(data.get("new_status") or ""), str(data.get("new_reputation") or "")]
     if kind == "phone_number.released":
@@ -264,5 +291,7 @@ _READINGS: dict[str, Callable[[str, dict[str, Any]], list[Report]]] = {
     **dict.fromkeys(["reaction.added", "reaction.removed"], _reaction),
     **dict.fromkeys(["chat.typing_indicator.started", "chat.typing_indicator.stopped"], _typing),
     **dict.fromkeys(["phone_number.status_updated", "phone_number.released"], _line_reports),
-    **dict.fromkeys(["phone_number.assigned", "chat.created", "participant.added", "participant.removed"], _nothing),
+    **dict.fromkeys(["chat.created", "chat.read_back"], _group),
+    "chat.group_name_updated": _renamed,
+    **dict.fromkeys(["phone_number.assigned", "participant.added", "participant.removed"], _nothing),
 }

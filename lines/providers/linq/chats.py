@@ -6,31 +6,50 @@ from typing import Any
 
 import linq
 
-from lines.providers.base import Account, ProviderCallFailed, Thread
+from lines.providers.base import Account, Group, ProviderCallFailed, Thread
 from lines.providers.linq.wire import calling, is_gone, object_of
-from lines.providers.linq.words import mappings, time_of
+from lines.providers.linq.words import group_of, line_of, mappings, time_of
 
 _PAGE = 50
 _MOST_PAGES = 20
 
 
-def changed_chats(account: Account, since: datetime) -> list[Thread]:
-    """The 1:1 chats of all the account's lines that have changed since."""
-    changed: list[Thread] = []
+def changed_chats(account: Account, since: datetime) -> list[dict[str, Any]]:
+    """The chats of all the account's lines that have changed since."""
+    changed: list[dict[str, Any]] = []
     cursor: Any = linq.omit
     for _ in range(_MOST_PAGES):
         with calling(account, deadline=account.deadlines.poll) as client:
             answer = object_of(client.chats.with_raw_response.list_chats(cursor=cursor, limit=100))
-        for chat in mappings(answer.get("chats")):
-            ours = [str(one.get("handle")) for one in mappings(chat.get("handles")) if one.get("is_me")]
-            theirs = [str(one.get("handle")) for one in mappings(chat.get("handles")) if not one.get("is_me")]
-            is_ours = not chat.get("is_group") and len(ours) == len(theirs) == 1
-            if is_ours and (time_of(chat.get("updated_at")) or since) >= since:
-                changed.append(Thread(ours[0], theirs[0], str(chat.get("id"))))
+        chats = mappings(answer.get("chats"))
+        changed += [chat for chat in chats if (time_of(chat.get("updated_at")) or since) >= since]
         cursor = answer.get("next_cursor")
         if not cursor:
             break
     return changed
+
+
+def thread_of(chat: dict[str, Any]) -> Thread | None:
+    """The thread that a chat is, a group's without a human; None when it is none of ours."""
+    line, theirs = line_of(chat), [one for one in mappings(chat.get("handles")) if not one.get("is_me")]
+    if not line or not theirs or (len(theirs) > 1 and not chat.get("is_group")):
+        return None
+    human = "" if chat.get("is_group") else str(theirs[0].get("handle"))
+    return Thread(line, human, str(chat.get("id")))
+
+
+def found_group(account: Account, line: str, group: Group) -> str:
+    """The group's chat; for one that has no key, the newest group of just its members. Empty when there is none."""
+    if group.key:
+        return group.key
+    with calling(account, deadline=account.deadlines.typing) as client:
+        answer = client.chats.with_raw_response.list_chats(from_=line, to=group.members[0], limit=100)
+    same = [
+        chat
+        for chat in mappings(object_of(answer).get("chats"))
+        if chat.get("is_group") and set(group_of(chat).members) == set(group.members)
+    ]
+    return str(max(same, key=created)["id"]) if same else ""
 
 
 def found_chat(account: Account, line: str, human: str) -> str:

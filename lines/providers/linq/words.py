@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from lines.effects import EFFECTS
+from lines.providers.base import Group
 
 # All but one that Apple has taken out of its picker.
 SENT_EFFECTS = frozenset(EFFECTS) - {"shooting_star"}
@@ -31,6 +32,22 @@ def mapping(value: Any) -> dict[str, Any]:
 def mappings(value: Any) -> list[dict[str, Any]]:
     """The objects of a list; none for anything else."""
     return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+
+
+def group_of(chat: dict[str, Any]) -> Group:
+    """A group as a chat that is shown whole tells of it: who is in it now, and its name if somebody gave it one."""
+    there = [handle for handle in mappings(chat.get("handles")) if not handle.get("left_at")]
+    members = tuple(str(handle.get("handle")) for handle in there if not handle.get("is_me"))
+    name = str(chat.get("display_name") or "")
+    # Without one, theirs is the list of its people.
+    everybody = {str(handle.get("handle")) for handle in mappings(chat.get("handles"))}
+    is_list = {part.strip() for part in name.split(",")} <= everybody
+    return Group(str(chat.get("id") or ""), members, "" if is_list else name)
+
+
+def line_of(chat: dict[str, Any]) -> str:
+    """Our end of a chat that is shown whole."""
+    return next((str(one.get("handle")) for one in mappings(chat.get("handles")) if one.get("is_me")), "")
 
 
 def text_of(parts: Any) -> str:

@@ -16,6 +16,7 @@ from lines.providers.base import (
     Deadlines,
     ErrorClass,
     Group,
+    GroupChanged,
     LineReported,
     Media,
     OptedOut,
@@ -35,7 +36,18 @@ from lines.providers.base import (
 )
 from lines.providers.linq import DRIVER, WEBHOOK_VERSION
 from tests.lines.drivers import hosted
-from tests.lines.drivers.cases import FILE, HUMAN, LINE, STRANGER, DriverCases, Failure, Posted, Recorded, send
+from tests.lines.drivers.cases import (
+    FILE,
+    HUMAN,
+    LINE,
+    NEWCOMER,
+    STRANGER,
+    DriverCases,
+    Failure,
+    Posted,
+    Recorded,
+    send,
+)
 from tests.lines.drivers.linq.standin import SECRET, TOKEN
 
 OTHER_SECRET = "whsec_bmV3IHNlY3JldCBvZiB0aGlydHktdHdvIGJ5dGVzISE="
@@ -68,6 +80,17 @@ class Linq(hosted.Hosted):
         self.process.ask("text", human=HUMAN, media=[FILE], service="SMS")
         return self.posted()
 
+    def group(self) -> Group:
+        members = (HUMAN, STRANGER)
+        return Group(self.process.ask("group", members=members), members)
+
+    def member_texts(self, group: Group, text: str) -> Posted:
+        self.process.ask("text", human=HUMAN, text=text, group=group.key)
+        return self.posted()
+
+    def grows(self, group: Group) -> None:
+        self.process.ask("group", chat=group.key, members=[*group.members, NEWCOMER])
+
     def strange(self) -> Posted:
         self.process.ask("event", type="weather.changed", data={"chat_id": "c"})
         return self.posted()
@@ -95,6 +118,13 @@ def refused(code: int, *, status: int = 400, retry_after: int | None = None) -> 
 
 AT = datetime(2026, 1, 1, 12, tzinfo=UTC)
 CHAT: dict[str, Any] = {"id": "c", "is_group": False, "owner_handle": {"handle": LINE, "is_me": True}}
+GROUP: dict[str, Any] = {
+    "id": "c",
+    "is_group": True,
+    "handles": [{"handle": LINE, "is_me": True}, {"handle": HUMAN}, {"handle": STRANGER, "left_at": None}],
+}
+GONE = {"handle": NEWCOMER, "left_at": "2026-01-01T12:00:00Z"}
+NAMED = {"chat_id": "c", "old_value": None, "new_value": "Trip", "updated_at": AT.isoformat()}
 HEARD: dict[str, Any] = {"line": LINE, "human": HUMAN, "chat": "c", "at": AT, "handle": "m"}
 OURS = HEARD | {"human": ""}
 
@@ -208,6 +238,36 @@ class TestLinq(DriverCases):
             "in a group",
             message("message.received", out=False, chat=CHAT | {"is_group": True}),
             [TextArrived(**HEARD, text="hi", group=Group("c"))],
+        ),
+        Recorded(
+            "our text in a group",
+            message("message.sent", chat=CHAT | {"is_group": True}),
+            [StatusChanged(**OURS, state="sent", order_key="k", service="imessage", downgraded=False)],
+        ),
+        Recorded(
+            "sent into a group by somebody at Linq",
+            message("message.sent", idempotency_key=None, chat=CHAT | {"is_group": True}),
+            [OwnTextSeen(**OURS, text="hi", service="imessage", group=Group("c"))],
+        ),
+        Recorded(
+            "a group is made",
+            event("chat.created", **GROUP, display_name=f"{HUMAN}, {STRANGER}"),
+            [GroupChanged(line=LINE, human="", group=Group("c", (HUMAN, STRANGER)))],
+        ),
+        Recorded(
+            "a group as it is, one of whom has left",
+            event("chat.read_back", **GROUP | {"handles": [*GROUP["handles"], GONE]}, display_name="Trip"),
+            [GroupChanged(line=LINE, human="", group=Group("c", (HUMAN, STRANGER), "Trip"))],
+        ),
+        Recorded("a chat of two is made", event("chat.created", **GROUP | {"is_group": False}), []),
+        Recorded(
+            "a group is named",
+            event("chat.group_name_updated", **NAMED, changed_by_handle={"handle": HUMAN, "is_me": False}),
+            [GroupChanged(line="", human=HUMAN, chat="c", at=AT, group=Group("c", name="Trip"))],
+        ),
+        Recorded("a group has no name any more", event("chat.group_name_updated", **NAMED | {"new_value": None}), []),
+        Recorded(
+            "somebody came into a group", event("participant.added", chat_id="c", handle=STRANGER, participant={}), []
         ),
         Recorded(
             "a stop word",

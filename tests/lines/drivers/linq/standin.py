@@ -81,6 +81,8 @@ class Linq(Hosted):
                 return Answer({"chats": self._found_chats(call.query), "next_cursor": None})
             case "POST", ["chats"]:
                 return self._open_chat(call.body)
+            case "PUT", ["chats", chat]:
+                return self._rename(self._chat(chat), call.body)
             case "GET", ["chats", chat, "messages"]:
                 return self._listed(self._chat(chat), call.query)
             case "POST", ["chats", chat, "messages"]:
@@ -119,6 +121,8 @@ class Linq(Hosted):
                 return self._change_line(asked.pop("line"), asked)
             case "forget_chat":
                 return self.chats.pop(asked["chat"]) and None
+            case "group":
+                return self._group(**asked)
             case "make_group":
                 return self.chats[asked["chat"]].update(is_group=True)
             case "date_chat":
@@ -134,14 +138,14 @@ class Linq(Hosted):
     # --- what the API does
 
     def _open_chat(self, asked: Json) -> Answer:
-        line, human = asked["from"], asked["to"][0]
+        line, people = asked["from"], asked["to"]
         if line not in self.lines:
             raise Refused(403, 2005, "This token may not send from there")
-        known = self._chat_between(line, human)
+        known = self._chat_between(line, *people)
         message = asked["message"]
         if known is None and message.get("idempotency_key") not in self.by_key:
             self._check_first(message)
-        chat = known or self._new_chat(line, human)
+        chat = known or self._new_chat(line, *people)
         sent = self._send(chat, message)
         answer = {"chat": {**self._shown_chat(chat), "message": sent}}
         return self.taken(Answer(answer, 201))
@@ -161,9 +165,9 @@ class Linq(Hosted):
             raise Refused(400, 1002, "Two text parts in a row")
         if self.lines[chat["line"]]["status"] == "FLAGGED":
             raise Refused(403, 2027, "The line may not send now")
-        if chat["human"] in self.opted_out:
+        if chat["people"][0] in self.opted_out and not chat["is_group"]:
             raise Refused(403, 2024, "The recipient has opted out")
-        message = self._keep(chat, asked["parts"], inbound=False, asked=asked)
+        message = self._keep(chat, asked["parts"], asked=asked)
         if key:
             self.by_key[key] = message["id"]
         self._deliver(message)
@@ -182,7 +186,7 @@ class Linq(Hosted):
         self._move(message, status="sent")
         if self.faults.get("silent"):
             return
-        self.show(message["human"], text=_text(message), line=message["line"])
+        self.show(message["human"] or message["chat_id"], text=_text(message), line=message["line"])
         if message["service"] != "SMS":
             self._move(message, status="delivered")
 
@@ -235,9 +239,16 @@ class Linq(Hosted):
     # --- what humans and the network do
 
     def _hear(
-        self, *, human: str, text: str = "", line: str = LINES[0], media: list[str] | None = None, **more: Any
+        self,
+        *,
+        human: str,
+        text: str = "",
+        line: str = LINES[0],
+        media: list[str] | None = None,
+        group: str = "",
+        **more: Any,
     ) -> Json:
-        chat = self._chat_between(line, human) or self._new_chat(line, human)
+        chat = self.chats[group] if group else self._chat_between(line, human) or self._new_chat(line, human)
         parts: list[Json] = [{"type": "text", "value": text}] if text else []
         for url in media or []:
             name = url.rpartition("/")[2]
@@ -257,10 +268,33 @@ class Linq(Hosted):
             kind = "removed" if tapped.pop("remove", False) else "added"
             self._event(f"reaction.{kind}", self._reaction(message, tapped, human=human))
             return message
-        message = self._keep(chat, parts, inbound=True, asked={}, service=more.pop("service", "iMessage"))
+        message = self._keep(chat, parts, sender=human, asked={}, service=more.pop("service", "iMessage"))
         message.update(more)
         self._event("message.received", self._event_data(message))
         return message
+
+    def _group(self, *, members: list[str], chat: str = "", line: str = LINES[0]) -> str:
+        """Humans make a group with the line, or one of theirs comes into it: told with a handle alone."""
+        known = self.chats.get(chat)
+        if known is None:
+            known = self._new_chat(line, *members)
+            self._event("chat.created", self._shown_chat(known))
+            return str(known["id"])
+        new = [member for member in members if member not in known["people"]]
+        known.update(people=members, updated_at=self._at())
+        for member in new:
+            participant = {"participant": self._handle(member), "handle": member, "added_at": self._at()}
+            self._event("participant.added", {"chat_id": chat, **participant})
+        return chat
+
+    def _rename(self, chat: Json, asked: Json) -> Answer:
+        if not chat["is_group"]:
+            raise Refused(400, 1002, "Group chats only")
+        changed = {"old_value": chat["name"], "new_value": asked["display_name"], "updated_at": self._at()}
+        chat.update(name=asked["display_name"], updated_at=changed["updated_at"])
+        by = self._handle(chat["line"], mine=True)
+        self._event("chat.group_name_updated", {"chat_id": chat["id"], "changed_by_handle": by, **changed})
+        return Answer({"chat_id": chat["id"], "status": "pending"}, 202)
 
     def _move(self, message: Json, *, status: str, code: int = 4001) -> None:
         if status == "failed":
@@ -330,7 +364,7 @@ class Linq(Hosted):
                 "health_status": {"status": "HEALTHY", "doc_url": "", "updated_at": self._at()},
             },
             "direction": "inbound" if inbound else "outbound",
-            "sender_handle": self._handle(chat["human"] if inbound else chat["line"], mine=not inbound),
+            "sender_handle": self._handle(message["human"] if inbound else chat["line"], mine=not inbound),
             "parts": message["parts"],
             "effect": message.get("effect"),
             "reply_to": message.get("reply_to"),
@@ -360,8 +394,8 @@ class Linq(Hosted):
     def _shown_chat(self, chat: Json) -> Json:
         return {
             "id": chat["id"],
-            "display_name": chat["human"],
-            "handles": [self._handle(chat["line"], mine=True), self._handle(chat["human"])],
+            "display_name": chat["name"] or ", ".join(chat["people"]),
+            "handles": [self._handle(chat["line"], mine=True), *(self._handle(human) for human in chat["people"])],
             "health_status": {"status": "HEALTHY", "doc_url": "", "updated_at": self._at()},
             "is_group": chat.get("is_group", False),
             "is_archived": False,
@@ -391,12 +425,13 @@ class Linq(Hosted):
             "left_at": None,
         }
 
-    def _keep(self, chat: Json, parts: list[Json], *, inbound: bool, asked: Json, service: str = "iMessage") -> Json:
+    def _keep(self, chat: Json, parts: list[Json], *, sender: str = "", asked: Json, service: str = "iMessage") -> Json:
+        inbound, alone = bool(sender), "" if chat["is_group"] else chat["people"][0]
         message = {
             "id": self._id(),
             "chat_id": chat["id"],
             "line": chat["line"],
-            "human": chat["human"],
+            "human": sender or alone,
             "inbound": inbound,
             "parts": [self._shown_part(part) for part in parts],
             "effect": asked.get("effect"),
@@ -423,7 +458,7 @@ class Linq(Hosted):
         wanted = [
             chat
             for chat in self.chats.values()
-            if query.get("from", chat["line"]) == chat["line"] and query.get("to", chat["human"]) in chat["human"]
+            if query.get("from", chat["line"]) == chat["line"] and query.get("to", chat["people"][0]) in chat["people"]
         ]
         return [self._shown_chat(chat) for chat in wanted]
 
@@ -435,14 +470,17 @@ class Linq(Hosted):
         more = str(start + size) if start + size < len(mine) else None
         return Answer({"messages": page, "next_cursor": more})
 
-    def _new_chat(self, line: str, human: str) -> Json:
-        chat = {"id": self._id(), "line": line, "human": human, "created_at": self._at()}
+    def _new_chat(self, line: str, *people: str) -> Json:
+        about = {"is_group": len(people) > 1, "name": "", "created_at": self._at()}
+        chat = {"id": self._id(), "line": line, "people": list(people), **about}
         self.chats[chat["id"]] = chat
         return chat
 
-    def _chat_between(self, line: str, human: str) -> Json | None:
+    def _chat_between(self, line: str, *people: str) -> Json | None:
+        """A group that has a name is never taken for another of the same people."""
         for chat in self.chats.values():
-            if (chat["line"], chat["human"]) == (line, human) and not chat.get("is_group"):
+            same = (chat["line"], set(chat["people"])) == (line, set(people))
+            if same and chat["is_group"] == (len(people) > 1) and not chat["name"]:
                 return chat
         return None
 
