@@ -114,6 +114,13 @@ def _as_kept(account: ProviderAccount) -> tuple[Any, ...]:
     return (account.provider, account.base_url, *credentials, account.settings, account.limits)
 
 
+def _service(account: ProviderAccount, asked: str) -> str:
+    there_are = driver_of(account).card.services
+    if asked and asked not in there_are:
+        raise Invalid(f"{account.provider} has {', '.join(there_are)}; a line cannot be of another service.")
+    return asked or (Line.Service.IMESSAGE if "imessage" in there_are else Line.Service.SMS)
+
+
 def _address(text: str) -> str:
     """A line's address: a number, or an Apple ID's e-mail."""
     return text.lower() if "@" in text else e164(text)
@@ -136,13 +143,14 @@ def _is_near(host: str) -> bool:
         return "." not in host or host.rpartition(".")[2] in {"local", "lan", "internal", "home"}
 
 
-def add_line(actor: Actor, account: ProviderAccount, *, address: str, kind: str) -> Line:
+def add_line(actor: Actor, account: ProviderAccount, *, address: str, kind: str, service: str = "") -> Line:
     """A line in service; its health is unknown until it is probed. The same address again is the same line.
 
-    Raises `Forbidden` unless the actor is an operator, `NotE164`, `Invalid` for a line of another account.
+    `service` is what it carries; left out, iMessage where the provider has it. Raises `Forbidden` unless the actor is
+    an operator, `NotE164`, `Invalid` for a line of another account or a service that the provider does not have.
     """
     actor.require(Role.OPERATOR)
-    service = Line.Service.IMESSAGE if "imessage" in driver_of(account).card.services else Line.Service.SMS
+    service = _service(account, service)
     made = {"account": account, "kind": kind, "service": service, "wanted": Line.Wanted.IN_SERVICE}
     with transaction.atomic():
         line, created = Line.objects.select_related("account").get_or_create(address=_address(address), defaults=made)

@@ -267,7 +267,7 @@ def test_a_newer_client_claims_a_dedicated_line(call: Caller, installation: Inst
         )
     line = call("imessages.claim_number", idempotency_key="claim")
     assert call("imessages.claim_number", idempotency_key="claim") == line
-    assert call("imessages.list_numbers") == [line]
+    assert line in call("imessages.list_numbers")
 
 
 def test_the_end(call: Caller, identity: dict[str, Any], guest: Human, conversation: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
+from django.db import transaction
 
 from accounts.identities import create_identity
 from accounts.keys import create_key
@@ -16,19 +17,24 @@ from accounts.models import ApiKey, Identity, Organization, User
 from cordboard import demo
 from core.actor import Actor, Role
 from core.errors import DomainError
-from lines import health, provisioning, simulation
+from imessage import owning
+from lines import claiming, health, provisioning, simulation
 from lines.models import Line
 from lines.providers.base import ProviderCallFailed
 
 OPERATOR_EMAIL = "operator@example.com"
 ROUTER = "+15555550100"
 POOL = [f"+1555555010{n}" for n in range(1, 9)]
+# The organization's own: one that groups can be made with, and one that has SMS alone.
+OWNED = {"+15555550111": Line.Service.IMESSAGE, "+15555550112": Line.Service.SMS}
 
 _ACTOR = Actor.system("quickstart")
 
 
 class Command(BaseCommand):
-    help = "Make the demo organization: an operator, identities, a router and a pool of simulated lines."
+    help = (
+        "Make the demo organization: an operator, identities, its own numbers, a router and a pool of simulated lines."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--data", help="The data folder (also CORDBOARD_DATA).")
@@ -42,6 +48,7 @@ class Command(BaseCommand):
             organization = _organization()
             _lines()
             _identities(organization)
+            _owned_numbers(organization)
             _echo_key(organization)
             if options["history"]:
                 demo.tell_history()
@@ -53,6 +60,7 @@ class Command(BaseCommand):
             "base_url": settings.BASE_URL,
             "organization_id": organization.public_id,
             "router_number": ROUTER,
+            "owned_numbers": list(OWNED),
             "operator": {"email": OPERATOR_EMAIL},
         }
         self.stdout.write(json.dumps(made) if options["json"] else _readable(made))
@@ -88,11 +96,19 @@ def _lines() -> None:
         callback_secret="whsec_" + base64.b64encode(secrets.token_bytes(32)).decode(),
     )
     provisioning.install_callbacks(account)
-    for address, kind in [(ROUTER, Line.Kind.ROUTER), *((number, Line.Kind.POOL) for number in POOL)]:
-        simulation.add_line(address, kind=kind)
-        line = provisioning.add_line(_ACTOR, account, address=address, kind=kind)
+    for address in [ROUTER, *POOL, *OWNED]:
+        kind = _kind(address)
+        service = OWNED.get(address, Line.Service.IMESSAGE)
+        simulation.add_line(address, kind=kind, service=service)
+        line = provisioning.add_line(_ACTOR, account, address=address, kind=kind, service=service)
         if line.seen != Line.Seen.HEALTHY:
             health.probe(line)
+
+
+def _kind(address: str) -> str:
+    if address in OWNED:
+        return Line.Kind.DEDICATED
+    return Line.Kind.ROUTER if address == ROUTER else Line.Kind.POOL
 
 
 def _identities(organization: Organization) -> None:
@@ -106,6 +122,15 @@ def _identities(organization: Organization) -> None:
                 description=description,
                 imessage_enabled=True,
             )
+
+
+def _owned_numbers(organization: Organization) -> None:
+    """Both speak for @concierge; one that was released or given to another meanwhile is left so."""
+    concierge = Identity.objects.get(handle="concierge")
+    for line in Line.objects.claimable().filter(address__in=OWNED).order_by("address"):
+        with transaction.atomic():
+            claimed = claiming.claim_line(_ACTOR, organization=organization, address=line.address)
+            owning.attach(_ACTOR, claimed, concierge)
 
 
 def _echo_key(organization: Organization) -> None:
@@ -135,5 +160,6 @@ def _readable(made: dict[str, Any]) -> str:
             f"Console:   {made['base_url']}/console/",
             f"Operator:  {made['operator']['email']} (password in {settings.DATA_DIR / 'operator.password'})",
             f"Router:    {made['router_number']}",
+            f"Numbers:   {', '.join(made['owned_numbers'])} (@concierge's own: iMessage, SMS)",
         ]
     )

@@ -36,6 +36,9 @@ class Command(BaseCommand):
         parser.add_argument("--limit", action="append", default=[], metavar="NAME=JSON", help="Pace; repeatable.")
         parser.add_argument("--line", action="append", default=[], metavar="ADDRESS", help="Repeatable.")
         parser.add_argument("--kind", choices=Line.Kind.values, default=Line.Kind.POOL, help="Of the lines named.")
+        parser.add_argument(
+            "--service", choices=Line.Service.values, default="", help="Of the lines named; iMessage where there is it."
+        )
         parser.add_argument("--no-callbacks", action="store_true", help="Do not register for callbacks.")
         parser.add_argument("--json", action="store_true", help="Print JSON.")
 
@@ -72,7 +75,10 @@ class Command(BaseCommand):
         if strange:
             raise CommandError(f"The provider lists no line {', '.join(strange)} for this account.")
         for address in options["line"]:
-            health.probe(provisioning.add_line(_ACTOR, account, address=address, kind=options["kind"]))
+            line = provisioning.add_line(
+                _ACTOR, account, address=address, kind=options["kind"], service=options["service"]
+            )
+            health.probe(line)
 
     def _print(self, account: ProviderAccount, listed: list[ListedLine], *, as_json: bool) -> None:
         ours = {line.address: line for line in account.lines.all()}
