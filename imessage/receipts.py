@@ -60,7 +60,8 @@ def advance(
     A report never lowers the rank and `delivered` beats an error (contract/lines.md 2.5). `sent` and
     `delivered` (or `delivery_failed`) are told once each; a message that jumps to delivered tells both.
     """
-    message = Message.objects.select_for_update(no_key=True).select_related("line").get(pk=message.pk)
+    rows = Message.objects.select_for_update(no_key=True, of=("self",)).select_related("line", "conversation")
+    message = rows.get(pk=message.pk)
     above = Message.RANK[status] - Message.RANK[message.status]
     filled = above >= 0 and _fill(message, service=service, downgraded=downgraded)
     if above == 0 and filled:

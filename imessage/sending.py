@@ -107,11 +107,11 @@ def send_message(
     a human of the shared pool must have connected and written before. `reply_to` is a message of the same
     conversation; where it cannot be threaded the text goes as an ordinary one and says so, unless
     `require_native_reply`. `fallback_line` is the number that SMS is to leave from. `is_fast` passes the line's own
-    pace. `substitution` is the sender's, if `line` stands in for another. The checks come in the order of contract/inkbox.md 16.3 and raise `Invalid`, `NotFound` for an id that the
-    identity or the actor does not know, `NotE164`, `NoSender`, `NotEnabled`, `NotConnected`, `ConnectionReleased`,
-    `RecipientBlocked`, `AwaitingInbound`, `GroupsUnsupported`, `ReplyTargetNotFound`, `ReplyTargetUnavailable`,
-    `FallbackImpossible`, `FastTrackUnavailable`, `CapReached`, `QueueFull`. Committed when this returns outside a
-    transaction.
+    pace. `substitution` is the sender's, if `line` stands in for another. The checks come in the order of
+    contract/inkbox.md 16.3 and raise `Invalid`, `NotFound` for an id that the identity or the actor does not know,
+    `NotE164`, `NoSender`, `NotEnabled`, `NotConnected`, `ConnectionReleased`, `RecipientBlocked`, `AwaitingInbound`,
+    `GroupsUnsupported`, `ReplyTargetNotFound`, `ReplyTargetUnavailable`, `FallbackImpossible`,
+    `FastTrackUnavailable`, `CapReached`, `QueueFull`. Committed when this returns outside a transaction.
     """
     _check_content(text, media_urls, send_style)
     if [conversation, conversation_id, to, recipients or None].count(None) != 3:
