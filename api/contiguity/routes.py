@@ -1,7 +1,7 @@
 """The Contiguity dialect as one API, and what its two clients find at each path."""
 
 from api.auth import Authorization
-from api.contiguity import availability, chats, conversations, envelopes, numbers
+from api.contiguity import availability, chats, conversations, envelopes, numbers, sends
 from api.errors import DialectAPI
 
 ABOUT = """Contiguity's clients work with their origin changed. Every request carries `Authorization: Token`.
@@ -18,5 +18,5 @@ api = DialectAPI(
     auth=Authorization("Token", "Bearer"),
 )
 
-for resource in (chats, conversations, availability, numbers):
+for resource in (sends, chats, conversations, availability, numbers):
     api.add_router("", resource.router)
