@@ -2,6 +2,8 @@
 
 import contextlib
 import re
+import secrets
+import unicodedata
 from collections.abc import Iterator
 from typing import Any
 
@@ -42,6 +44,15 @@ def normal_handle(text: str) -> str:
     handle = text.strip().removeprefix("@").lower()
     if not _HANDLE.fullmatch(handle):
         raise BadHandle()
+    return handle
+
+
+def free_handle(name: str) -> str:
+    """A handle made of a name, for programs that have names alone; with a few letters more when it is taken."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    handle = re.sub(r"[^a-z0-9]+", "-", plain)[:50].strip("-") or "agent"
+    if handle in _RESERVED or Identity.objects.called(handle).exists():
+        return f"{handle}-{secrets.token_hex(4)}"
     return handle
 
 

@@ -34,6 +34,23 @@ def e164(text: str) -> str:
     return text
 
 
+def any_notation(text: str, *, region: str = "US") -> str:
+    """The number in E.164 that `text` means in any notation, one without a country code as in `region`.
+
+    Raises `NotE164`.
+    """
+    try:
+        number = phonenumbers.parse(text, region)
+    except phonenumbers.NumberParseException as refused:
+        raise NotE164() from refused
+    return e164(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164))
+
+
+def area_code_of(number: str) -> str | None:
+    """The three digits that numbers of North America begin with; None for others."""
+    return number[2:5] if re.fullmatch(r"\+1[0-9]{10}", number, re.ASCII) else None
+
+
 # A page shows the same numbers again and again, and reading one takes a tenth of a millisecond.
 @lru_cache(maxsize=10_000)
 def pretty(number: str) -> str:

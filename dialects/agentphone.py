@@ -45,6 +45,8 @@ _ERROR_CODES = {
     "too_soon": "RATE_LIMIT_EXCEEDED",
     "send_cap_reached": "RATE_LIMIT_EXCEEDED",
     "upstream_failed": "CARRIER_ERROR",
+    "line_quota_reached": "VALIDATION_ERROR_NUMBER_LIMIT",
+    "no_such_number": "PHONE_NUMBER_NOT_FOUND",
 }
 _ERROR_TYPES = {
     400: "invalid_request_error",
@@ -55,8 +57,10 @@ _ERROR_TYPES = {
     422: "validation_error",
     429: "rate_limit_error",
 }
-# Who may not be written to is forbidden there: its clients take a 404 for a mistyped id (section 13, row 3).
-_STATUSES = {"awaiting_inbound": 403}
+# A number that cannot be had is a conflict there: its TypeScript client repeats a request that met any 5xx.
+_STATUSES = {"awaiting_inbound": 403, "line_quota_reached": 409, "line_inventory_pending": 409}
+# What its clients are told in words of their own (section 5).
+_ERROR_WORDS = {"reply_target_not_found": "Reply target not found."}
 
 
 def status_of(code: str, status: int) -> int:
@@ -68,6 +72,7 @@ def error_body(*, status: int, code: str, message: str, facts: Shape) -> dict[st
     """Both of its shapes: `detail`, which its Python client reads, and the documented `error`."""
     if status == 422:
         return invalid_body([{"type": code, "loc": facts.get("loc", ["body"]), "msg": message}])
+    message = _ERROR_WORDS.get(code, message)
     return {"detail": message, "error": _error(status, code, message)}
 
 
@@ -191,14 +196,28 @@ def _pieces(shape: Shape) -> list[dict[str, Any]]:
     if shape["direction"] == "outbound" or len(media) < 2:
         urls = [item["url"] for item in media]
         return [{"id": _id(MESSAGE, shape["id"]), "text": text, "media_urls": urls, "tapbacks": tapbacks}]
-    # A text is the first part; it keeps the message's own id.
+    # The text keeps the message's own id; an image has its part's.
     first: list[dict[str, Any]] = [{"id": _id(MESSAGE, shape["id"]), "text": text, "media_urls": []}] if text else []
     images = [{"id": _id(MESSAGE, item["id"]), "text": "", "media_urls": [item["url"]]} for item in media]
-    pieces = first + images
+    parts = ([0] if text else []) + [item["part_index"] for item in media]
     return [
-        {**piece, "tapbacks": [tapback for tapback in tapbacks if min(tapback["part_index"], len(pieces) - 1) == index]}
-        for index, piece in enumerate(pieces)
+        {**piece, "tapbacks": [tapback for tapback in tapbacks if _at(tapback["part_index"], parts) == index]}
+        for index, piece in enumerate(first + images)
     ]
+
+
+def _piece(shape: Shape, part_index: int) -> dict[str, Any]:
+    """The piece that a part of a message is shown in."""
+    pieces = _pieces(shape)
+    if len(pieces) == 1:
+        return pieces[0]
+    parts = ([0] if shape["text"] else []) + [item["part_index"] for item in shape["media"]]
+    return pieces[_at(part_index, parts)]
+
+
+def _at(part_index: int, parts: list[int]) -> int:
+    """Which of the pieces a part is; the last for one that is not there."""
+    return parts.index(part_index) if part_index in parts else len(parts) - 1
 
 
 def _row_reaction(shape: Shape, *, address: str) -> dict[str, Any]:
@@ -216,8 +235,7 @@ def _reply_to(shape: Shape, parent: Shape | None) -> dict[str, Any] | None:
     reply_to = shape.get("reply_to")
     if not reply_to or shape.get("reply_unresolved"):
         return None
-    pieces = _pieces(parent) if parent else []
-    piece = pieces[min(reply_to["part_index"], len(pieces) - 1)] if pieces else None
+    piece = _piece(parent, reply_to["part_index"]) if parent else None
     return {
         "messageId": piece["id"] if piece else _id(MESSAGE, reply_to["message_id"]),
         "message": piece["text"] if piece else "",
@@ -286,7 +304,7 @@ def _conversation(shape: Shape) -> dict[str, Any]:
     group = _id(GROUP, shape["id"]) if shape["is_group"] else None
     return {
         "id": _id(CONVERSATION, shape["id"]),
-        "agentId": _id(AGENT, shape["identity_id"]),
+        "agentId": _id(AGENT, shape["identity_id"]) if shape["identity_id"] else None,
         "phoneNumberId": _id(NUMBER, shape["line"]["id"]),
         "phoneNumber": shape["line"]["address"],
         "participant": group or shape["human"],
@@ -313,9 +331,9 @@ def _capabilities(shape: Shape) -> dict[str, Any] | None:
     is_imessage = shape["line"]["service"] == "imessage"
     return {
         "canSendMessages": shape["is_open"],
-        "media": True,
-        "reactions": is_imessage,
-        "emojiReactions": is_imessage,
+        "media": shape["takes_media"],
+        "reactions": is_imessage and shape["takes_tapbacks"],
+        "emojiReactions": is_imessage and shape["takes_emoji"],
         "sendDisabledReason": None if shape["is_open"] else "The human has disconnected.",
         "sendChannel": shape["line"]["service"],
         "availableChannels": ["imessage", "sms"] if is_imessage else ["sms"],
@@ -482,7 +500,49 @@ def delivery(shape: Shape) -> dict[str, Any]:
     }
 
 
-_OUTCOMES = {"pending": "pending", "delivered": "success", "failed": "failed"}
+_OUTCOMES = {"pending": "pending", "delivered": "success", "failed": "failed", "cancelled": "failed"}
+
+
+def tested(shape: Shape) -> dict[str, Any]:
+    """What came of an example."""
+    return {
+        "success": shape["succeeded"],
+        "statusCode": shape["response_status"],
+        "responseMs": shape["duration_ms"],
+        "error": shape["error_detail"],
+    }
+
+
+def delivery_stats(tally: list[dict[str, Any]]) -> dict[str, Any]:
+    """How deliveries fared: in all, by event and by hour."""
+    by_event: dict[str, dict[str, int]] = {}
+    by_hour: dict[str, dict[str, int]] = {}
+    for row in tally:
+        outcome, count = _OUTCOMES[row["state"]], row["count"]
+        for counts in (
+            by_event.setdefault(WEBHOOK_EVENTS[row["event_type"]], {}),
+            by_hour.setdefault(row["hour"], {"total": 0, "success": 0, "failed": 0, "pending": 0}),
+        ):
+            counts[outcome] = counts.get(outcome, 0) + count
+        by_hour[row["hour"]]["total"] += count
+    hours = [{"hour": hour, **counts} for hour, counts in by_hour.items()]
+    return {**_totals(tally), "byEventType": by_event, "byHour": hours}
+
+
+def all_time_stats(tally: list[dict[str, Any]]) -> dict[str, Any]:
+    """How all deliveries fared."""
+    totals = _totals(tally)
+    del totals["pending"]
+    return totals
+
+
+def _totals(tally: list[dict[str, Any]]) -> dict[str, Any]:
+    counts = {"success": 0, "failed": 0, "pending": 0}
+    for row in tally:
+        counts[_OUTCOMES[row["state"]]] += row["count"]
+    settled = counts["success"] + counts["failed"]
+    rate = round(100 * counts["success"] / settled, 2) if settled else 0.0
+    return {"total": sum(counts.values()), **counts, "successRate": rate}
 
 
 # --- Webhooks: what is posted (section 11)
@@ -554,8 +614,7 @@ def _message_told(telling: Telling, piece: Shape) -> dict[str, Any]:
 
 def _reaction_told(telling: Telling, tapback: Shape) -> dict[str, Any]:
     told = telling.data["message"]
-    pieces = _pieces(told)
-    piece = pieces[min(tapback["part_index"], len(pieces) - 1)]
+    piece = _piece(told, tapback["part_index"])
     media_urls = piece["media_urls"]
     return {
         "conversationId": _id(CONVERSATION, told["conversation_id"]),

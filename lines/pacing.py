@@ -4,14 +4,15 @@ All numbers are settings of the provider account or the line, over the driver's 
 sent is read from the dispatches themselves, so nothing is forgotten by a restart.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import Q, QuerySet
+from django.db.models import Count, Q, QuerySet
+from django.utils import timezone
 
 from core.errors import Invalid
 from lines.models import Dispatch, Line
@@ -130,6 +131,19 @@ def next_new_contact(line: Line, *, now: datetime) -> datetime:
     )
     held = [_held(new, window, now=now) for window in _new_windows(limits_of(line))]
     return max([now, *(one.until for one in held if one and one.until)])
+
+
+def new_contacts_of(lines: Iterable[Line]) -> dict[UUID, dict[str, int]]:
+    """How many strangers were written to from each of these lines in the last 24 hours, of how many; by its id.
+
+    Lines without such a limit are left out.
+    """
+    limits = {line.id: limit for line in lines if (limit := limits_of(line).new_per_day) is not None}
+    new = Dispatch.objects.filter(
+        line__in=limits, first_contact=True, claimed_at__gt=timezone.now() - _DAY, outcome__in=Dispatch.STANDING
+    )
+    used = dict(new.values_list("line_id").annotate(count=Count("id")).order_by())
+    return {line_id: {"used": used.get(line_id, 0), "limit": int(limit)} for line_id, limit in limits.items()}
 
 
 def no_strangers_before(line: Line) -> datetime | None:

@@ -46,9 +46,9 @@ def shape(**changes: Any) -> dict[str, Any]:
     } | changes
 
 
-def image(number: int) -> dict[str, Any]:
+def image(number: int, *, part_index: int = 0) -> dict[str, Any]:
     url = f"https://files.example.com/{number}.png"
-    return {"id": str(KEYS[number]), "url": url, "content_type": "image/png", "size": 9}
+    return {"id": str(KEYS[number]), "url": url, "content_type": "image/png", "size": 9, "part_index": part_index}
 
 
 def tapback(part_index: int, **changes: Any) -> dict[str, Any]:
@@ -99,7 +99,7 @@ def test_an_outbound_carousel_is_one_row() -> None:
 
 def test_an_inbound_carousel_is_a_row_for_each_image_and_one_for_its_text() -> None:
     rows = agentphone.messages(
-        shape(message_type="carousel", media=[image(3), image(4)], tapbacks=[tapback(2)]), address=LINE["address"]
+        shape(media=[image(3, part_index=1), image(4, part_index=2)], tapbacks=[tapback(2)]), address=LINE["address"]
     )
     found = [(row["id"], row["body"], row["mediaUrls"], len(row["reactions"])) for row in rows]
     assert found == [

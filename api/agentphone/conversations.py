@@ -1,0 +1,78 @@
+"""Conversations and their history; typing (contract/agentphone.md, section 6)."""
+
+from typing import Annotated, Any
+
+from django.http import HttpRequest, HttpResponse
+from ninja import Query, Router
+from pydantic import BaseModel, Field
+
+from api.agentphone.answers import (
+    ConversationDetail,
+    Conversations,
+    Messages,
+    Typing,
+    answers,
+)
+from api.agentphone.finding import agent_with, conversation_with, conversations, messages
+from api.agentphone.lists import History, Window, answer_history, answer_window, rows_of
+from api.agentphone.shapes import thread_shape
+from api.auth import actor_of
+from api.parsing import respond
+from core.actor import Actor
+from dialects import agentphone
+from imessage.models import Conversation
+from imessage.receipts import send_typing
+
+router = Router(tags=["Conversations"])
+
+
+class Recent(BaseModel):
+    message_limit: Annotated[int, Field(ge=1, le=100)] = 50
+
+
+@router.get("/conversations", response=answers(200, Conversations))
+def list_conversations(request: HttpRequest, query: Query[Window]) -> HttpResponse:
+    """Conversations, the one that spoke last first."""
+    return answer_window(conversations(actor_of(request)), query, _shown)
+
+
+@router.get("/agents/{agent_id}/conversations", response=answers(200, Conversations, 404))
+def list_conversations_of_agent(request: HttpRequest, agent_id: str, query: Query[Window]) -> HttpResponse:
+    """An agent's conversations, the one that spoke last first."""
+    actor = actor_of(request)
+    return answer_window(conversations(actor).filter(identity=agent_with(actor, agent_id)), query, _shown)
+
+
+@router.get("/conversations/{conversation_id}", response=answers(200, ConversationDetail, 404))
+def get(request: HttpRequest, conversation_id: str, query: Query[Recent]) -> HttpResponse:
+    """One conversation with its newest messages."""
+    actor = actor_of(request)
+    return respond(detail(actor, conversation_with(actor, conversation_id), query.message_limit))
+
+
+@router.get("/conversations/{conversation_id}/messages", response=answers(200, Messages, 404))
+def list_messages(request: HttpRequest, conversation_id: str, query: Query[History]) -> HttpResponse:
+    """A conversation's messages, newest first; of an inbound carousel one for each image."""
+    actor = actor_of(request)
+    rows = messages(actor).filter(conversation=conversation_with(actor, conversation_id))
+    return answer_history(actor, rows, query, agentphone.messages)
+
+
+@router.post("/conversations/{conversation_id}/typing", response=answers(200, Typing, 403, 404, 409, 502))
+def typing(request: HttpRequest, conversation_id: str) -> HttpResponse:
+    """Show the typing bubble; it ends by itself. Where there is none, as on SMS, nothing is done."""
+    actor = actor_of(request)
+    conversation = conversation_with(actor, conversation_id)
+    shown = send_typing(actor, conversation)
+    return respond(agentphone.typing(thread_shape(conversation), shown=shown))
+
+
+def detail(actor: Actor, conversation: Conversation, limit: int) -> dict[str, Any]:
+    """A conversation with its newest messages, as `finding.conversations` reads it."""
+    newest = messages(actor).filter(conversation=conversation).order_by("-position")
+    rows, _ = rows_of(actor, newest, limit=limit)
+    return agentphone.conversation_detail(thread_shape(conversation), rows)
+
+
+def _shown(conversation: Conversation) -> dict[str, Any]:
+    return agentphone.conversation(thread_shape(conversation))

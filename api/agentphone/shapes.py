@@ -1,0 +1,164 @@
+"""Our canonical shapes of what the AgentPhone dialect shows beside messages."""
+
+import json
+from collections.abc import Iterable
+from datetime import UTC
+from typing import Any
+
+from django.db.models import Count
+from django.db.models.functions import TruncHour
+
+from accounts.models import Contact, Identity
+from core.phones import area_code_of
+from imessage.models import Conversation
+from imessage.shapes import Seen, conversation_summary_shape, iso, line_shape
+from lines.cards import card_of
+from lines.models import Line
+from lines.pacing import new_contacts_of
+from lines.pool import country_of, region_of
+from lines.showing import owners_of
+from webhooks.models import Attempt, Delivery, DeliveryQuerySet, Subscription
+
+
+def agent_shape(identity: Identity, lines: Iterable[Line]) -> dict[str, Any]:
+    """An identity with its numbers, in the order in which they were attached."""
+    return {
+        "id": str(identity.id),
+        "display_name": identity.display_name,
+        "description": identity.description,
+        "imessage_enabled": identity.imessage_enabled,
+        "lines": [_number(line) for line in lines],
+        "created_at": iso(identity.created_at),
+    }
+
+
+def number_shapes(lines: Iterable[Line]) -> list[dict[str, Any]]:
+    """Owned numbers, each with whom it belongs to and how many strangers it may still be used for."""
+    lines = list(lines)
+    owners = owners_of(line.id for line in lines)
+    contacts = new_contacts_of(lines)
+    return [
+        {
+            **_number(line),
+            "country": country_of(line) or region_of(line.address) or "US",
+            "identity_id": owners.get(line.id),
+            "new_contacts": contacts.get(line.id),
+            "claimed_at": iso(line.claimed_at),
+            "external_id": line.external_id,
+            "expires_at": iso(line.expires_at),
+            "created_at": iso(line.created_at),
+        }
+        for line in lines
+    ]
+
+
+def number_shape(line: Line) -> dict[str, Any]:
+    """One owned number."""
+    return number_shapes([line])[0]
+
+
+def free_number_shape(line: Line) -> dict[str, Any]:
+    """A number that can be claimed."""
+    return {"address": line.address, "area_code": area_code_of(line.address)}
+
+
+def card_shape(line: Line) -> dict[str, Any]:
+    """Who humans see a number as."""
+    card = line.contact_card
+    return {
+        "first_name": card.get("first_name", ""),
+        "last_name": card.get("last_name", ""),
+        "display_name": card.get("display_name") or None,
+        "avatar_url": card.get("avatar_url") or None,
+    }
+
+
+def thread_shape(conversation: Conversation) -> dict[str, Any]:
+    """A conversation over what is visible of it, with the line that carries it; read by `finding.conversations`."""
+    line = conversation.line
+    card = card_of(line)
+    return {
+        **conversation_summary_shape(conversation, Seen.VISIBLE),
+        # The conversations of an agent that was deleted live on with none.
+        "identity_id": None if _is_deleted(conversation.identity) else str(conversation.identity_id),
+        "line": line_shape(line),
+        "is_open": conversation.is_open,
+        "takes_tapbacks": card.tapback,
+        "takes_emoji": card.tapback_emoji,
+        "takes_media": card.most_media > 0,
+        "background_id": str(conversation.background_id) if conversation.background_id else None,
+        "background_version": conversation.background_version,
+    }
+
+
+def book_shape(contact: Contact) -> dict[str, Any]:
+    """An entry of the contact book, whole."""
+    return {
+        "id": str(contact.id),
+        "phone_number": contact.phone_number,
+        "name": contact.name,
+        "email": contact.email or None,
+        "notes": contact.notes,
+        "created_at": iso(contact.created_at),
+        "updated_at": iso(contact.updated_at),
+    }
+
+
+def webhook_shape(hook: Subscription, secret: str) -> dict[str, Any]:
+    """A webhook with its secret in the clear."""
+    return {
+        "id": str(hook.id),
+        "url": hook.url,
+        "secret": secret,
+        "status": hook.status,
+        "context_limit": hook.context_limit,
+        "timeout": hook.timeout,
+        "created_at": iso(hook.created_at),
+    }
+
+
+def delivery_shape(delivery: Delivery) -> dict[str, Any]:
+    """A delivery with its last attempt, and of what was told only what tells it apart; prefetch `attempts`."""
+    told = json.loads(delivery.body)
+    attempts = sorted(delivery.attempts.all(), key=lambda attempt: attempt.at)
+    last = attempts[-1] if attempts else None
+    return {
+        "id": str(delivery.id),
+        "message_id": told["data"].get("messageId"),
+        "event_type": told["event"],
+        "channel": told["channel"],
+        "state": delivery.state,
+        "response_status": last.response_status if last else None,
+        "error_detail": (last.error_detail or None) if last else None,
+        "response_body": last.response_body if last else None,
+        "attempts": len(attempts),
+        "last_attempt_at": iso(last.at) if last else None,
+        "next_attempt_at": iso(delivery.next_attempt_at) if delivery.state == Delivery.State.PENDING else None,
+        "created_at": iso(delivery.created_at),
+    }
+
+
+def trial_shape(attempt: Attempt) -> dict[str, Any]:
+    """What came of an example."""
+    return {
+        "succeeded": attempt.succeeded,
+        "response_status": attempt.response_status,
+        "duration_ms": attempt.duration_ms,
+        "error_detail": attempt.error_detail or None,
+    }
+
+
+def tally(rows: DeliveryQuerySet) -> list[dict[str, Any]]:
+    """How many deliveries fared how, by what they told of and the hour in which they began, oldest first."""
+    counted = rows.annotate(hour=TruncHour("created_at", tzinfo=UTC)).values("hour", "event_type", "state")
+    found = counted.annotate(count=Count("id")).order_by("hour", "event_type", "state")
+    return [{**row, "hour": iso(row["hour"])} for row in found]
+
+
+def _number(line: Line) -> dict[str, Any]:
+    released = line.released_at is not None or line.wanted == Line.Wanted.RETIRED
+    return {**line_shape(line), "status": "released" if released else "active"}
+
+
+def _is_deleted(identity: Identity) -> bool:
+    return identity.status == Identity.Status.DELETED
