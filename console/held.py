@@ -15,6 +15,7 @@ from accounts.models import Identity
 from console.counters import bounded, counter
 from console.lists import Choice, Column, FilterSpec, Id, Range, Sort, Text, View, identity_choice
 from console.masking import sees_numbers
+from console.thread.people import Title, titles_of, with_human
 from console.thread.places import place_of
 from console.thread.window import rules_of
 from console.thread.words import verdict_in_words
@@ -48,7 +49,7 @@ def _messages(actor: Actor) -> QuerySet[Message]:
 
 
 def _senders(actor: Actor) -> QuerySet[Conversation]:
-    rows = Conversation.objects.visible_to(actor).filter(blocked_total__gt=0)
+    rows = Conversation.objects.visible_to(actor).filter(blocked_total__gt=0).prefetch_related("participants")
     return rows.annotate(is_readable=Value(sees_numbers(actor))).select_related("identity", "blocked_last")
 
 
@@ -62,7 +63,12 @@ def _sought(text: str) -> Q:
 def _numbered(text: str) -> Q:
     """Of what is typed only the digits are compared; without any nobody is found."""
     digits = digits_of(text)
-    return Q(is_readable=True, human__contains=digits) if digits else Q(pk=None)
+    return Q(is_readable=True) & with_human(digits) if digits else Q(pk=None)
+
+
+def _of_one(judged: Q) -> Q:
+    """Of threads of one human; the members of a group are judged each by what they wrote."""
+    return judged & Q(is_group=False)
 
 
 BLOCKED = FilterSpec(
@@ -149,7 +155,7 @@ SENDERS = FilterSpec(
             key="today",
             label="Today's rules",
             among=(("through", "Would let them through"), ("blocked", "Would block them")),
-            condition=lambda answer: Q(blocked_today()) if answer == "blocked" else ~Q(blocked_today()),
+            condition=lambda answer: _of_one(Q(blocked_today()) if answer == "blocked" else ~Q(blocked_today())),
         ),
     ),
     time=Range(column="blocked_last_at", label="Last blocked"),
@@ -222,7 +228,7 @@ def _open_releases(actor: Actor, messages: Iterable[Message]) -> dict[UUID, list
 
 def _lets_go(one: Release, message: Message) -> bool:
     if one.message_id is None:
-        return message.is_blocked and (one.allow or message.position <= one.up_to)
+        return message.is_blocked and message.human == one.human and (one.allow or message.position <= one.up_to)
     return one.message_id == message.pk
 
 
@@ -231,9 +237,13 @@ def _lets_go(one: Release, message: Message) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class SenderRow:
-    """One human as one agent never saw them: how much of it, day by day, and the newest of it."""
+    """One human, or one group, as one agent never saw them: how much of it, day by day, and the newest of it.
+
+    Of a group `blocked_today` says nothing: each of its members is judged alone.
+    """
 
     thread: Conversation
+    title: Title
     to_review: int
     tapbacks: int
     days: list[int]
@@ -259,13 +269,15 @@ def sender_rows(actor: Actor, threads: Sequence[Conversation]) -> list[SenderRow
     today = _blocked_today(Conversation.objects.visible_to(actor), threads)
     whole = Release.objects.visible_to(actor).open().filter(conversation_id__in=ids, message=None)
     releases = {one.conversation_id: one for one in whole}
+    titles = titles_of(actor, threads)
     return [
         SenderRow(
             thread=thread,
+            title=titles[thread.pk],
             to_review=to_review.get(thread.pk, 0),
             tapbacks=tapbacks.get(thread.pk, 0),
             days=days.get(thread.pk, [0] * DAYS),
-            blocked_today=today.get(thread.pk, True),
+            blocked_today=thread.is_group or today.get(thread.pk, True),
             release=releases.get(thread.pk),
         )
         for thread in threads
@@ -339,10 +351,18 @@ def case_of(actor: Actor, message: Message) -> HeldMessage:
         since=[_in_words(revision, message.human) for revision in since],
         today=verdict(message.identity, message.human),
         rules=list(rules.order_by("created_at")),
-        of_sender=message.conversation.blocked_total,
+        of_sender=blocked_of_sender(actor, message),
         tapbacks=list(tapbacks.order_by("-at", "-id")[:MOST]),
         releases=list(releases.order_by("-created_at")[:MOST]),
     )
+
+
+def blocked_of_sender(actor: Actor, message: Message) -> int:
+    """How many of the thread's blocked messages are of the one who wrote this."""
+    if not message.conversation.is_group:
+        return message.conversation.blocked_total
+    blocked = Message.objects.visible_to(actor).blocked()
+    return blocked.filter(conversation_id=message.conversation_id, human=message.human).count()
 
 
 _CHANGES = {"rule_created": "rule added", "rule_updated": "rule changed", "rule_deleted": "rule removed"}

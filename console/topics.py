@@ -34,7 +34,8 @@ _TOPICS = {
     "job": ("jobs", "job:{subject}"),
     "api_key": ("keys", "identity:{identity}"),
     "member": ("members",),
-    "line": ("lines", "line:{subject}"),
+    "line": ("lines", "line:{subject}", "identity:{identity}", "thread:{conversation}"),
+    "contact": ("contacts", "threads"),
 }
 _BLOCKED = {"message.blocked", "tapback.blocked"}
 

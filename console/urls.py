@@ -94,6 +94,8 @@ urlpatterns = [
     re_path(
         r"^console/identities/(?P<handle>[^/]+)/(?P<how>pause|disable)/$", identities.switch_off, name="identity_off"
     ),
+    path("console/identities/<str:handle>/numbers/", identities.attach_number, name="attach_number"),
+    path("console/identities/<str:handle>/numbers/<uuid:pk>/detach/", identities.detach_number, name="detach_number"),
     path("console/identities/<str:handle>/connections/", identities.show_connections, name="identity_connections"),
     path(
         "console/identities/<str:handle>/connections/<uuid:pk>/release/",

@@ -43,7 +43,7 @@ def release(
     reason: str = "",
     hold: timedelta = HOLD,
 ) -> Release:
-    """Have a blocked message, or all blocked ones of its conversation, reach the agent once the hold is over.
+    """Have a blocked message, or all blocked ones of its sender in the thread, reach the agent once the hold is over.
 
     With `allow` the number may reach the agent from then on, so that it can be answered; all of the sender are then
     those blocked until that moment, without it those blocked until now. Work that was held as a whole passes a
@@ -58,15 +58,15 @@ def release(
         if not conversation.identity.is_reachable:
             raise NotEnabled("The identity is switched off: its program would not be told. Switch it on first.")
         if allow:
-            e164(conversation.human)
-        blocked = Message.objects.blocked().filter(conversation=conversation)
+            e164(message.human)
+        blocked = Message.objects.blocked().filter(conversation=conversation, human=message.human)
         if not (blocked if all_of_sender else blocked.filter(pk=message.pk)).exists():
             raise NotBlocked()
         covering = _covering(message, all_of_sender=all_of_sender)
         if covering is None:
-            named = None if all_of_sender else message
-            return _hold(actor, conversation, named, allow=allow, reason=reason, until=timezone.now() + hold)
-        if covering.allow != allow:
+            until = timezone.now() + hold
+            return _hold(actor, conversation, message, whole=all_of_sender, allow=allow, reason=reason, until=until)
+        if covering.allow != allow or covering.human != message.human:
             raise ReleaseUnderWay()
         return covering
 
@@ -120,25 +120,32 @@ def wake_overdue() -> None:
 
 
 def _covering(message: Message, *, all_of_sender: bool) -> Release | None:
-    """The open release that will let through what is asked for."""
+    """The open release that will let through what is asked for; for all of a sender the one of all that there is."""
     whole = Release.objects.open().filter(conversation_id=message.conversation_id, message=None)
     if all_of_sender:
         return whole.first()
     return (
-        whole.filter(Q(allow=True) | Q(up_to__gte=message.position)).first()
+        whole.filter(human=message.human).filter(Q(allow=True) | Q(up_to__gte=message.position)).first()
         or Release.objects.open().filter(message=message).first()
     )
 
 
 def _hold(
-    actor: Actor, conversation: Conversation, message: Message | None, *, allow: bool, reason: str, until: datetime
+    actor: Actor,
+    conversation: Conversation,
+    message: Message,
+    *,
+    whole: bool,
+    allow: bool,
+    reason: str,
+    until: datetime,
 ) -> Release:
     held = Release.objects.create(
         organization_id=conversation.organization_id,
         identity_id=conversation.identity_id,
         conversation=conversation,
-        message=message,
-        human=conversation.human,
+        message=None if whole else message,
+        human=message.human,
         allow=allow,
         up_to=conversation.next_position - 1,
         reason=reason[:500],
@@ -188,7 +195,7 @@ def _named_by(conversation: Conversation, releases: Sequence[Release]) -> Messag
     named = Q(pk__in=[one.message_id for one in releases if one.message_id])
     for one in releases:
         if one.message_id is None:
-            named |= Q(pk__isnull=False) if one.allow else Q(position__lte=one.up_to)
+            named |= Q(human=one.human) & (Q() if one.allow else Q(position__lte=one.up_to))
     return (
         Message.objects.blocked()
         .filter(named, conversation=conversation)
@@ -200,7 +207,7 @@ def _named_by(conversation: Conversation, releases: Sequence[Release]) -> Messag
 
 def _names(one: Release, message: Message) -> bool:
     if one.message_id is None:
-        return one.allow or message.position <= one.up_to
+        return message.human == one.human and (one.allow or message.position <= one.up_to)
     return one.message_id == message.pk
 
 
@@ -211,7 +218,7 @@ def _admitted(conversation: Conversation, one: Release) -> bool:
     reason = one.reason or "Released from the blocked messages."
     try:
         with transaction.atomic():
-            let_through(_requester(one), conversation.identity, conversation.human, reason=reason)
+            let_through(_requester(one), conversation.identity, one.human, reason=reason)
     except DomainError as refused:
         _refuse([one], refused.message)
         return False

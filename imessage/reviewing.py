@@ -106,14 +106,21 @@ def judged_today(actor: Actor, *, blocked: bool) -> Q:
     Few such senders are looked up first and named. Otherwise messages are read, the newest first, and each is looked
     up among the senders: whoever wants a page soon has it. Each way alone would read everything in the other's case.
     """
-    senders = Conversation.objects.visible_to(actor).filter(blocked_total__gt=0)
+    threads = Conversation.objects.visible_to(actor).filter(blocked_total__gt=0)
+    senders = threads.exclude(is_group=True)
     senders = senders.filter(blocked_today()) if blocked else senders.exclude(blocked_today())
     few = list(senders.values_list("pk", flat=True)[: FEW + 1])
+    # In a group each message has a sender of its own.
+    groups = list(threads.filter(is_group=True).values_list("pk", flat=True)[: FEW + 1])
+    in_groups = Q(is_blocked=True, conversation__in=groups) & (Q(blocked_today()) if blocked else ~Q(blocked_today()))
     if len(few) <= FEW:
-        return Q(is_blocked=True, conversation__in=few)
+        return (
+            Q(is_blocked=True, conversation__in=few) | in_groups if groups else Q(is_blocked=True, conversation__in=few)
+        )
     # In a CASE they are judged once and kept; PostgreSQL would else judge the sender of every message.
     among = When(is_blocked=True, conversation__in=senders.values("pk"), then=Value(True))
-    return Q(Case(among, default=Value(False), output_field=models.BooleanField()))
+    found = Q(Case(among, default=Value(False), output_field=models.BooleanField()))
+    return found | in_groups if groups else found
 
 
 def has_to_review() -> Exists:

@@ -34,7 +34,7 @@ def pretty(number: str) -> str:
 @register.simple_tag(takes_context=True)
 def human(context: Context, number: str) -> SafeString:
     """A human's number as this reader may see it."""
-    if sees_numbers(_actor(context)):
+    if sees_numbers(reader_of(context)):
         return format_html("{}", phones.pretty(number))
     text = '<span class="masked" title="Masked for viewers"><span aria-hidden="true">{}</span><span class="unseen">number ending in {}</span></span>'  # noqa: E501
     return format_html(text, masked(number), number[-2:])
@@ -43,7 +43,7 @@ def human(context: Context, number: str) -> SafeString:
 @register.simple_tag(takes_context=True)
 def human_text(context: Context, number: str) -> str:
     """As `human`, as bare text: for titles, labels and attributes."""
-    return phones.pretty(number) if sees_numbers(_actor(context)) else masked(number)
+    return phones.pretty(number) if sees_numbers(reader_of(context)) else masked(number)
 
 
 @register.filter
@@ -141,7 +141,7 @@ def count(number: int, singular: str, plural: str = "") -> str:
 @register.simple_tag(takes_context=True)
 def json(context: Context, value: Any) -> SafeString:
     """JSON as people read it, with numbers as this reader may see them; keys and texts are marked for the eye."""
-    text = json_format.dumps(masked_within(_actor(context), value), indent=2, ensure_ascii=False, default=str)
+    text = json_format.dumps(masked_within(reader_of(context), value), indent=2, ensure_ascii=False, default=str)
     parts = []
     at = 0
     for found in _TOKENS.finditer(text):
@@ -212,6 +212,6 @@ def bars(bars: Sequence[charts.Bar], words: str, of: str = "Time", name: str = "
     }
 
 
-def _actor(context: Context) -> Any:
+def reader_of(context: Context) -> Any:
     """Who reads, as the door of the page found; nobody in particular sees the least."""
     return getattr(context.get("request"), "actor", None)

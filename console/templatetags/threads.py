@@ -7,9 +7,9 @@ from django.template.context import Context
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from console.templatetags.console import human, human_text
+from console.templatetags.console import human, human_text, reader_of
 from console.thread import moment
-from console.thread.people import Person, Title
+from console.thread.people import Person, Title, in_words
 
 register = template.Library()
 
@@ -40,20 +40,10 @@ def title(context: Context, title: Title) -> SafeString:
     if title.is_group and title.name:
         return format_html("{}", title.name)
     whom = format_html_join(", ", "{}", ((person(context, one),) for one in title.people))
-    return format_html("{}{}", whom, _rest(title))
+    return format_html("{}{}", whom, title.rest)
 
 
 @register.simple_tag(takes_context=True)
 def title_text(context: Context, title: Title) -> str:
     """As `title`, as bare text: for titles, labels and attributes."""
-    if title.name:
-        return title.name
-    return ", ".join(human_text(context, one.human) if not one.name else one.name for one in title.people) + _rest(
-        title
-    )
-
-
-def _rest(title: Title) -> str:
-    if not title.people:
-        return "A group with nobody in it"
-    return f" and {title.more} more" if title.more else ""
+    return in_words(reader_of(context), title)

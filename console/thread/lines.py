@@ -33,6 +33,7 @@ _RELEASED = {
     "human": "The human disconnected",
     "admin": "Released by an admin",
     "identity": "Released: the identity was switched off",
+    "line": "Released: the number was taken from the agent",
 }
 
 

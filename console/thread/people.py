@@ -40,6 +40,13 @@ class Title:
     more: int = 0
     is_group: bool = False
 
+    @property
+    def rest(self) -> str:
+        """What follows those who are named."""
+        if not self.people:
+            return "A group with nobody in it"
+        return f" and {self.more} more" if self.more else ""
+
 
 class People:
     """The humans of one thread for one reader, in the order in which they came."""
@@ -79,6 +86,14 @@ class People:
 def people_of(actor: Actor, thread: Conversation) -> People:
     """The humans of a thread, by the names they have."""
     return People(actor, thread, names_of(actor, [thread]))
+
+
+def in_words(actor: Actor, title: Title) -> str:
+    """A title as bare text, for labels and attributes."""
+    if title.name:
+        return title.name
+    whom = [one.name or shown_number(actor, one.human) for one in title.people]
+    return f"{', '.join(whom)}{title.rest}"
 
 
 def titles_of(actor: Actor, threads: Sequence[Conversation]) -> dict[UUID, Title]:

@@ -6,11 +6,12 @@ from typing import Any
 import orjson
 
 from console.masking import masked_within, sees_numbers
-from core.actor import Actor
+from core.actor import Actor, Role
 from events.models import Event
 from imessage.history import events_of
 from imessage.models import Conversation, Message
 from imessage.shapes import iso, message_shape
+from lines.models import Line
 
 HIDDEN = "Text hidden from viewers"
 _CHUNK = 500
@@ -43,15 +44,26 @@ def message_json(actor: Actor, message: Message) -> dict[str, Any]:
 
 
 def _readable(actor: Actor, told: dict[str, Any]) -> dict[str, Any]:
-    """As this reader may see it: numbers masked, and nothing that a blocked human wrote, for viewers."""
+    """As this reader may see it: numbers masked, no names, and nothing that a blocked human wrote, for viewers; whose
+    humans a line of the pool carries is the operators' business."""
+    if actor.role is not Role.OPERATOR:
+        _without_pool_line(told.get("data") or {})
     if sees_numbers(actor):
         return told
     for holder in (told, told.get("data") or {}):
         message = holder.get("message")
         if message and message.get("is_blocked"):
             holder["message"] = message | {"text": HIDDEN, "media": []}
+        for member in (holder.get("conversation") or {}).get("participants") or ():
+            member["name"] = None
     masked: dict[str, Any] = masked_within(actor, told)
     return masked
+
+
+def _without_pool_line(data: dict[str, Any]) -> None:
+    line = data.get("line")
+    if isinstance(line, dict) and line.get("kind") != Line.Kind.DEDICATED:
+        data["line"] = line | {"address": None}
 
 
 def _event(event: Event) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from console.entry import PageRequest, draw, draw_live, page, seen_by, tell, toast
 from console.friction import Confirmation, Confirmed, Fact, ask_again, confirm, leave_for
-from console.held import BLOCKED, DAYS, SENDERS, case_of, held_rows, sender_rows
+from console.held import BLOCKED, DAYS, SENDERS, blocked_of_sender, case_of, held_rows, sender_rows
 from console.lists import Listing
 from console.masking import shown_number
 from contactrules.admitting import Former, let_through, put_back, shut_out
@@ -236,7 +236,7 @@ def _may_act(actor: Actor) -> bool:
 
 def _question(actor: Actor, message: Message, *, whole: bool) -> Confirmation:
     number, handle = shown_number(actor, message.human), f"@{message.identity.handle}"
-    count = message.conversation.blocked_total
+    count = blocked_of_sender(actor, message)
     return Confirmation(
         title="Release to the agent",
         sentence=f"{number} wrote to {handle} and was blocked. What you release is shown to the agent at its old place"

@@ -1,6 +1,8 @@
 """Identities: the list, one agent with its connections, keys and activity; made, switched on and off, paused."""
 
+from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 from django.contrib import messages
 from django.db.models import Q, QuerySet
@@ -17,14 +19,18 @@ from console.identities import standings
 from console.lists import Choice, Column, FilterSpec, Flag, Sort, View
 from console.lists.fields import Unreadable
 from console.lists.paging import Order, Page, read_cursor, read_page
+from console.numbers import free_numbers, numbers_of
 from console.reaching import identity_called
+from console.thread.people import Title, titles_of
 from core.actor import Actor, Role
 from core.dialects import Dialect
 from core.errors import DomainError, NotFound
+from core.phones import pretty
 from events.models import Event
 from imessage.connecting import connect_command, release, router_line
 from imessage.errors import NoRouter
 from imessage.models import Connection, Conversation
+from imessage.owning import attach, detach
 
 # Enough to choose from when an operator makes an identity for somebody.
 MOST_ORGANIZATIONS = 200
@@ -120,12 +126,71 @@ def show_identity(request: PageRequest, actor: Actor, handle: str) -> HttpRespon
 
 def _overview(actor: Actor, identity: Identity) -> dict[str, Any]:
     threads = Conversation.objects.visible_to(actor).filter(identity=identity, waiting_since__isnull=False)
+    waiting = threads.prefetch_related("participants")
     return framed(actor, identity, "overview") | {
         "standing": standings(actor, [identity])[0],
         "command": connect_command(identity),
         "router": _router(),
-        "waiting": threads.order_by("waiting_since", "id")[:SHOWN_THREADS],
+        "waiting": _titled(actor, list(waiting.order_by("waiting_since", "id")[:SHOWN_THREADS])),
+        "numbers": numbers_of(actor, identity),
+        "free_numbers": free_numbers(actor, identity) if actor.may(Role.ADMIN) else [],
     }
+
+
+def _titled(actor: Actor, threads: list[Conversation]) -> list[tuple[Conversation, Title]]:
+    titles = titles_of(actor, threads)
+    return [(thread, titles[thread.pk]) for thread in threads]
+
+
+@page
+@require_POST
+def attach_number(request: PageRequest, actor: Actor, handle: str) -> HttpResponse:
+    """Have one of the organization's numbers speak for the identity; taken back by detaching it, which asks first."""
+    actor.require(Role.ADMIN)
+    identity = identity_called(actor, handle)
+    chosen = request.POST.get("number", "")
+    line = next((one for one in free_numbers(actor, identity) if str(one.pk) == chosen), None)
+    if line is None:
+        raise NotFound("That number is not free any more.")
+    try:
+        attach(actor, line, identity)
+    except DomainError as refused:
+        return _refuse(request, refused, identity)
+    tell(request, f"{pretty(line.address)} speaks for @{identity.handle} now.")
+    return leave_for(request, _address(identity))
+
+
+@page
+def detach_number(request: PageRequest, actor: Actor, handle: str, pk: UUID) -> HttpResponse:
+    """Take a number from the identity, once somebody has seen whom that cuts off (grade 3)."""
+    actor.require(Role.ADMIN)
+    identity = identity_called(actor, handle)
+    line = numbers_of(actor, identity).filter(pk=pk).first()
+    if line is None:
+        raise NotFound()
+    threads = Conversation.objects.visible_to(actor).filter(identity=identity, owned_line=line)
+    asked = Confirmation(
+        title=f"Take {pretty(line.address)} from @{identity.handle}?",
+        sentence="What is written to the number reaches nobody until it speaks for an identity again; what is queued"
+        " on it is not sent. What was said stays here.",
+        action="Detach",
+        back=_address(identity),
+        facts=[
+            Fact("Humans who write to it", threads.filter(connection__status=Connection.Status.ACTIVE).count()),
+            Fact("Groups", threads.filter(is_group=True).count()),
+        ],
+        undoable="You can attach it again; humans who write from then on are connected anew.",
+        hold=timedelta(),
+    )
+    answer = confirm(request, actor, asked)
+    if isinstance(answer, HttpResponse):
+        return answer
+    try:
+        detach(actor, line)
+    except DomainError as refused:
+        return _refuse(request, refused, identity)
+    tell(request, f"{pretty(line.address)} speaks for nobody now.")
+    return leave_for(request, _address(identity))
 
 
 @page
@@ -196,8 +261,8 @@ def show_connections(request: PageRequest, actor: Actor, handle: str) -> HttpRes
     threads = Conversation.objects.visible_to(actor).filter(
         identity=identity, human__in=[connection.human for connection in found.rows]
     )
-    ids = dict(threads.values_list("human", "id"))
-    rows = [(connection, ids.get(connection.human)) for connection in found.rows]
+    ids = {(human, line_id): pk for human, line_id, pk in threads.values_list("human", "owned_line_id", "id")}
+    rows = [(connection, ids.get((connection.human, connection.owned_line_id))) for connection in found.rows]
     return _show(request, actor, identity, "connections", {"found": found, "rows": rows, "state": state})
 
 

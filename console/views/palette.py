@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
-from django.db.models import Q
+from django.db.models import Q, Value
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
@@ -13,9 +13,10 @@ from django.views.decorators.http import require_safe
 
 from accounts.models import Identity
 from console.entry import PageRequest, draw, page
-from console.masking import sees_numbers, shown_number
+from console.masking import sees_numbers
 from console.pool import LOOKS, lines_of, sought
 from console.rail import MAIN, MORE, shown
+from console.thread.people import in_words, titles_of, with_human, with_name
 from core.actor import Actor
 from core.phones import digits_of, pretty
 from imessage.models import Conversation
@@ -71,17 +72,20 @@ def _identities(actor: Actor, asked: str) -> Iterator[Found]:
 
 
 def _threads(actor: Actor, asked: str) -> Iterator[Found]:
-    sought = Q(identity__handle=asked.removeprefix("@").lower())
+    sought = Q(identity__handle=asked.removeprefix("@").lower()) | with_name(asked)
     digits = digits_of(asked)
     if sees_numbers(actor):
-        sought |= Q(human__contains=digits) if len(digits) >= FEWEST_DIGITS else Q(pk=None)
+        sought |= with_human(digits) if len(digits) >= FEWEST_DIGITS else Q(pk=None)
     else:
         # Who may not read numbers may not guess them digit by digit either.
         sought |= Q(human=f"+{digits}")
-    threads = Conversation.objects.visible_to(actor).filter(sought).select_related("identity")
-    for thread in threads.order_by("-last_at", "-id")[:MOST]:
+    threads = Conversation.objects.visible_to(actor).annotate(is_readable=Value(sees_numbers(actor))).filter(sought)
+    threads = threads.select_related("identity").prefetch_related("participants")
+    found = list(threads.order_by("-last_at", "-id")[:MOST])
+    titles = titles_of(actor, found)
+    for thread in found:
         url = reverse("console:thread", args=[thread.id])
-        yield Found(shown_number(actor, thread.human), url, note=f"@{thread.identity.handle}")
+        yield Found(in_words(actor, titles[thread.pk]), url, note=f"@{thread.identity.handle}")
 
 
 def _lines(actor: Actor, asked: str) -> Iterator[Found]:

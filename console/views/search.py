@@ -1,10 +1,11 @@
 """Search: people by number in any notation, agents by name, and every kept text by its words."""
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from django.db import OperationalError, connection, transaction
-from django.db.models import Q
+from django.db.models import Q, Value
 from django.http import HttpResponse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
@@ -13,8 +14,9 @@ from psycopg.errors import QueryCanceled
 
 from accounts.models import Identity
 from console.entry import PageRequest, draw, page
-from console.lists import Choice, Column, FilterSpec, Flag, Range, Sort, identity_choice
+from console.lists import Choice, Column, FilterSpec, Flag, Listing, Range, Sort, identity_choice
 from console.masking import sees_numbers
+from console.thread.people import Title, titles_of, with_human, with_name
 from console.thread.places import place_of
 from core.actor import Actor
 from core.phones import digits_of
@@ -45,6 +47,7 @@ def _texts(text: str) -> Q:
 def _searchable(actor: Actor) -> Any:
     """Texts the actor may read: a viewer reads no blocked ones."""
     texts = Message.objects.visible_to(actor).select_related("identity", "conversation")
+    texts = texts.prefetch_related("conversation__participants")
     return texts if sees_numbers(actor) else texts.filter(is_blocked=False)
 
 
@@ -89,7 +92,7 @@ def show_search(request: PageRequest, actor: Actor) -> HttpResponse:
         try:
             with transaction.atomic():
                 _stop_in_time()
-                context["hits"] = [_hit(message, _words(listing.q)) for message in listing.page.rows]
+                context["hits"] = _hits(actor, listing)
         except OperationalError as stopped:
             if not isinstance(stopped.__cause__, QueryCanceled):
                 raise
@@ -97,8 +100,18 @@ def show_search(request: PageRequest, actor: Actor) -> HttpResponse:
     return draw(request, actor, "console/search/search.html", context)
 
 
-def _hit(message: Message, words: list[str]) -> dict[str, Any]:
-    return {"message": message, "text": marked(message.text or "", words), "url": place_of(message)}
+def _hits(actor: Actor, listing: Listing) -> list[dict[str, Any]]:
+    found: Sequence[Message] = listing.page.rows
+    titles, words = titles_of(actor, [message.conversation for message in found]), _words(listing.q)
+    return [
+        {
+            "message": message,
+            "title": titles[message.conversation_id],
+            "text": marked(message.text or "", words),
+            "url": place_of(message),
+        }
+        for message in found
+    ]
 
 
 def marked(text: str, words: list[str]) -> SafeString:
@@ -118,13 +131,20 @@ def marked(text: str, words: list[str]) -> SafeString:
     return format_html("{}{}{}{}", "…" if begins else "", body, shown[place:], ends)
 
 
-def _people(actor: Actor, asked: str) -> list[Conversation]:
-    digits = digits_of(asked)
-    # Who may not read numbers may not guess them digit by digit either.
-    if len(digits) < FEWEST or not sees_numbers(actor):
+def _people(actor: Actor, asked: str) -> list[tuple[Conversation, Title]]:
+    """Threads by the numbers and names of who is in them, and groups by their own."""
+    if len(asked) < FEWEST:
         return []
-    threads = Conversation.objects.visible_to(actor).select_related("identity", "connection")
-    return list(threads.filter(human__contains=digits).order_by("-last_at", "-id")[:MOST_NAMED])
+    digits = digits_of(asked)
+    sought = with_name(asked)
+    # Who may not read numbers may not guess them digit by digit either.
+    if len(digits) >= FEWEST and sees_numbers(actor):
+        sought |= with_human(digits)
+    threads = Conversation.objects.visible_to(actor).annotate(is_readable=Value(sees_numbers(actor))).filter(sought)
+    threads = threads.select_related("identity", "connection").prefetch_related("participants")
+    found = list(threads.order_by("-last_at", "-id")[:MOST_NAMED])
+    titles = titles_of(actor, found)
+    return [(thread, titles[thread.pk]) for thread in found]
 
 
 def _agents(actor: Actor, asked: str) -> list[Identity]:

@@ -6,6 +6,7 @@ from django.views.decorators.http import require_safe
 
 from console import tracing
 from console.entry import PageRequest, draw, newest_event, page
+from console.thread.people import people_of
 from console.thread.places import place_of
 from core.actor import Actor
 from core.errors import NotFound
@@ -39,5 +40,7 @@ def show_trace(request: PageRequest, actor: Actor, any_id: str) -> HttpResponse:
     text = tracing.as_text(message, steps)
     if request.GET.get("as") == "text":
         return HttpResponse(text, content_type="text/plain; charset=utf-8")
-    context = {"message": message, "steps": steps, "text": text, "thread_url": place_of(message), "live_last": number}
+    title = people_of(actor, message.conversation).title(message.conversation)
+    context = {"message": message, "title": title, "steps": steps, "text": text, "live_last": number}
+    context["thread_url"] = place_of(message)
     return draw(request, actor, "console/trace/_steps.html" if request.htmx else "console/trace/trace.html", context)

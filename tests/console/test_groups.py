@@ -4,12 +4,15 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import transaction
 from django.test import Client
 from django.utils import timezone
 
 from accounts.models import Identity
 from contactrules.models import ContactRule
+from core.actor import Actor
 from imessage.models import Conversation
+from imessage.telling import tell
 from tests import make
 from tests.console.test_thread import read
 
@@ -27,6 +30,10 @@ def the_list(client: Client, **query: Any) -> str:
     answer = client.get("/console/threads/", query)
     assert answer.status_code == 200
     return answer.content.decode()
+
+
+def raw(client: Client, thread: Conversation) -> str:
+    return b"".join(client.get(f"/console/threads/{thread.id}/raw/")).decode()
 
 
 def test_a_group_is_called_by_its_name_else_by_its_members(as_alice: Client, group: Conversation) -> None:
@@ -116,3 +123,62 @@ def test_a_group_stood_otherwise_at_an_earlier_moment(as_alice: Client, group: C
     page = read(as_alice, group, at=(now - timedelta(minutes=5)).isoformat()).decode()
     assert "2 in the group" in page
     assert "left" not in page.split('id="thread-log"')[1].split("</ol>")[0]
+
+
+def test_search_and_palette_find_a_group_by_its_name_and_by_a_members(
+    as_alice: Client, as_bob: Client, group: Conversation
+) -> None:
+    Conversation.objects.filter(pk=group.pk).update(group_name="Roof party")
+    for address in ("/console/search/", "/console/palette/"):
+        for asked in ("roof", "dana", "0124"):
+            assert str(group.id) in as_alice.get(address, {"q": asked}).content.decode(), (address, asked)
+        assert str(group.id) in as_bob.get(address, {"q": "roof"}).content.decode()
+        for asked in ("dana", "0124"):
+            assert str(group.id) not in as_bob.get(address, {"q": asked}).content.decode(), (address, asked)
+
+
+def test_another_organizations_names_find_nobody(as_charlie: Client, as_alice: Client, group: Conversation) -> None:
+    make.make_contact(make.make_organization(), EVE, "Zelda")
+    assert str(group.id) not in as_alice.get("/console/search/", {"q": "Zelda"}).content.decode()
+    assert str(group.id) not in as_charlie.get("/console/search/", {"q": "Dana"}).content.decode()
+
+
+def test_all_of_a_sender_are_those_of_one_member(as_alice: Client, group: Conversation) -> None:
+    held = [make.make_message(group, human=human, is_blocked=True) for human in (EVE, EVE, DANA)]
+    asked = as_alice.get(f"/console/blocked/{held[0].id}/release/").content.decode()
+    assert "All 2 blocked from this sender" in asked
+    assert "1 message of this sender blocked now" in as_alice.get(f"/console/blocked/{held[2].id}/").content.decode()
+
+
+def test_a_group_among_the_senders_is_looked_through_as_a_whole(as_alice: Client, group: Conversation) -> None:
+    make.make_message(group, human=EVE, is_blocked=True)
+    page = as_alice.get("/console/blocked/?group=sender").content.decode()
+    assert "Dana</span>, +1 555-555-0124" in page
+    assert "Mark all reviewed" in page
+    assert "Release all" not in page
+
+
+def test_todays_rules_judge_each_member_alone(as_alice: Client, group: Conversation) -> None:
+    eve, dana = (make.make_message(group, human=human, is_blocked=True) for human in (EVE, DANA))
+    make.make_rule(group.identity, EVE)
+    shown = {answer: as_alice.get(f"/console/blocked/?view=all&today={answer}") for answer in ("through", "blocked")}
+    found = {answer: [row.message.id for row in page.context["rows"]] for answer, page in shown.items()}
+    assert found == {"through": [dana.id], "blocked": [eve.id]}
+
+
+def test_a_trace_of_what_the_agent_wrote_names_the_group(as_alice: Client, group: Conversation) -> None:
+    message = make.make_message(group, human="", direction="outbound")
+    assert "to <span" in as_alice.get(f"/console/trace/{message.id}/").content.decode()
+
+
+def test_a_raw_event_tells_viewers_no_name_and_tenants_no_line_of_the_pool(
+    as_alice: Client, as_bob: Client, group: Conversation, conversation: Conversation
+) -> None:
+    group.participants.update(name="Dana")
+    for thread in (group, conversation):
+        with transaction.atomic():
+            tell(Actor.system("tests"), "message.received", make.make_message(thread, human=DANA))
+    assert "Dana" in raw(as_alice, group)
+    assert "Dana" not in raw(as_bob, group)
+    assert "+15555550199" in raw(as_alice, group)
+    assert conversation.line.address not in raw(as_alice, conversation)

@@ -110,3 +110,31 @@ def test_more_rows_ask_no_more_questions(
         make.make_conversation(make.make_identity(identity.organization))
     with django_assert_max_num_queries(20):  # type: ignore[operator]
         assert len(as_alice.get(LIST).context["rows"]) == 6
+
+
+def test_an_identitys_numbers_are_attached_and_detached(as_alice: Client, identity: Identity) -> None:
+    line = make.make_line("+15555550199", kind="dedicated", organization=identity.organization)
+    make.make_line("+15555550198", kind="dedicated")
+    page = as_alice.get(f"{LIST}helper/").content.decode()
+    assert "+1 555-555-0199, iMessage</option>" in page
+    assert "0198" not in page
+    as_alice.post(f"{LIST}helper/numbers/", {"number": str(line.id)})
+    assert f'id="number-{line.id}"' in as_alice.get(f"{LIST}helper/").content.decode()
+    make.make_owned_conversation(line)
+    asked = as_alice.get(f"{LIST}helper/numbers/{line.id}/detach/").content.decode()
+    assert "Humans who write to it" in asked
+    as_alice.post(f"{LIST}helper/numbers/{line.id}/detach/", confirmed())
+    assert f'id="number-{line.id}"' not in as_alice.get(f"{LIST}helper/").content.decode()
+    assert Connection.objects.get().status == Connection.Status.RELEASED
+
+
+def test_viewers_see_the_numbers_and_change_none(as_bob: Client, as_charlie: Client, identity: Identity) -> None:
+    line = make.make_owned_line(identity, "+15555550199")
+    free = make.make_line("+15555550198", kind="dedicated", organization=identity.organization)
+    page = as_bob.get(f"{LIST}helper/").content.decode()
+    assert "+1 555-555-0199" in page
+    assert "Detach" not in page
+    assert "0198" not in page
+    assert as_bob.post(f"{LIST}helper/numbers/", {"number": str(free.id)}).status_code == 403
+    assert as_bob.get(f"{LIST}helper/numbers/{line.id}/detach/").status_code == 403
+    assert as_charlie.get(f"{LIST}helper/numbers/{line.id}/detach/").status_code == 404

@@ -42,7 +42,7 @@ def test_texts_are_found_by_all_their_words(as_alice: Client, conversation: Conv
 
 @pytest.mark.parametrize("q", ["(555) 555-0123", "+15555550123", "0123", "555.555.0123"])
 def test_people_are_found_by_their_number_in_any_notation(as_alice: Client, conversation: Conversation, q: str) -> None:
-    assert as_alice.get(SEARCH, {"q": q}).context["people"] == [conversation]
+    assert as_alice.get(SEARCH, {"q": q}).context["people"][0][0] == conversation
 
 
 def test_agents_are_found_by_name(as_alice: Client, identity: Identity) -> None:

@@ -430,3 +430,16 @@ def test_counters_equal_a_recount_after_any_blocks_and_releases(
         assert kept(conversation) == recounted(conversation)
     released = Message.objects.released().count()
     assert released == sum(Release.objects.values_list("count", flat=True))
+
+
+def test_all_of_a_sender_in_a_group_are_those_of_that_member(identity: Identity, admin: Actor) -> None:
+    group = make.make_group(make.make_owned_line(identity))
+    mine, theirs = (make.make_message(group, human=human, is_blocked=True) for human in (make.HUMAN, make.OTHER_HUMAN))
+    release(admin, mine, all_of_sender=True)
+    with pytest.raises(ReleaseUnderWay):
+        release(admin, theirs, all_of_sender=True)
+    hold_over()
+    settle(group.id)
+    assert set(Message.objects.blocked().values_list("pk", flat=True)) == {theirs.pk}
+    assert list(ContactRule.objects.values_list("match_target", flat=True)) in ([], [make.HUMAN])
+    assert Release.objects.get().state == Release.State.DONE
