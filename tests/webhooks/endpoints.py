@@ -16,9 +16,8 @@ from django.utils import timezone
 from accounts.models import Identity
 from core.actor import Actor
 from events.models import Event
-from events.record import record
 from imessage.models import Conversation, Message
-from imessage.shapes import message_shape
+from imessage.telling import tell
 from tests import make
 from tests.core import receivers
 from webhooks.fanout import fan_out
@@ -92,15 +91,7 @@ def subscribe(
 def happen(message: Message, type: str = "message.received", **data: Any) -> Event:
     """The event of a message, as the product records it."""
     with transaction.atomic():
-        return record(
-            Actor.system("tests"),
-            type,
-            organization_id=message.organization_id,
-            identity_id=message.identity_id,
-            conversation_id=message.conversation_id,
-            subject_id=message.id,
-            data={"message": message_shape(message), **data},
-        )
+        return tell(Actor.system("tests"), type, message, **data)
 
 
 def deliver(conversation: Conversation, count: int = 1) -> list[Delivery]:
