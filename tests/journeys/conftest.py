@@ -92,3 +92,16 @@ def begin(agent: Agent, guest: Human) -> str:
     """Have a connected human say hello; the conversation's id."""
     guest.write("hello")
     return str(waited(lambda: agent.summary(guest), what="the conversation")["id"])
+
+
+@pytest.fixture(scope="session")
+def commons() -> Iterator[Installation]:
+    """One installation for all who need none of their own: the other vendors' clients."""
+    with Installation() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def commons_key(commons: Installation) -> str:
+    """An admin key of the demo organization there."""
+    return commons.create_key(label="commons")
