@@ -31,10 +31,11 @@ from lines.providers.base import (
     SendReceipt,
     ServiceAnswer,
     Thread,
+    Upload,
 )
 from lines.providers.blooio import callbacks, wire, words
 from lines.providers.blooio.callbacks import as_callbacks, failure
-from lines.providers.blooio.wire import call, chat_path, chats_since, is_on_line, messages_since
+from lines.providers.blooio.wire import call, chat_path, chats_since, is_on_line, members_of, messages_since
 from lines.providers.blooio.words import SERVICES, STATES, UNKNOWN_EFFECTS, time_of
 
 _OVERLAP = timedelta(minutes=10)
@@ -59,6 +60,9 @@ class BlooioDriver(Driver):
         reads_in=True,
         lookup=True,
         most_media=10,
+        groups=True,
+        group_rename=True,
+        background=True,
         reads_back=True,
         health="active flag",
     )
@@ -66,7 +70,8 @@ class BlooioDriver(Driver):
     read_back_waits = (60.0, 900.0, 3600.0)
 
     def send(self, account: Account, order: SendOrder) -> SendReceipt:
-        if order.service == "imessage" and order.first_contact and self._is_known_as_sms(account, order):
+        asks = order.service == "imessage" and order.first_contact and order.group is None
+        if asks and self._is_known_as_sms(account, order):
             return SendReceipt.refused(
                 ProviderError(ErrorClass.RECIPIENT_UNREACHABLE, "lookup_sms", "Not on iMessage.")
             )
@@ -78,16 +83,19 @@ class BlooioDriver(Driver):
         return receipt
 
     def find_sent(self, account: Account, order: SendOrder, *, since: datetime, known: set[str]) -> SendReceipt | None:
-        sent = messages_since(account, order.human, since, timeout=account.deadlines.find_sent, direction="outbound")
+        chat, timeout = _found_chat(account, order, since), account.deadlines.find_sent
+        sent = messages_since(account, chat, since, timeout=timeout, direction="outbound") if chat else []
         for row in reversed(sent):
             if row.get("internal_id") != order.line or row.get("message_id") in known:
                 continue
             same = str(row.get("text") or "").split() == order.text.split()
             if same and bool(row.get("attachments")) == bool(order.media):
-                return _found(row)
+                return _found(row, chat=chat if order.group else "")
         return None
 
     def read_back(self, account: Account, *, line: str, human: str, handle: str) -> list[bytes]:
+        if not human:
+            return []  # a message is had only with its chat, and which group it went into is not told
         path = f"{chat_path(human)}/messages/{quote(handle, safe='')}"
         row = call("GET", account, path, timeout=account.deadlines.find_sent)
         row |= {"message_id": handle, "external_id": human, "internal_id": row.get("internal_id") or line}
@@ -120,6 +128,25 @@ class BlooioDriver(Driver):
         timeout = account.deadlines.mark_read
         if is_on_line(account, chat or human, line, timeout=timeout):
             call("POST", account, f"{chat_path(chat or human)}/read", timeout=timeout)
+
+    def background(self, account: Account, *, line: str, human: str, media: Upload | None, chat: str = "") -> None:
+        timeout, path = account.deadlines.send, f"{chat_path(chat or human)}/background"
+        if not is_on_line(account, chat or human, line, timeout=timeout):
+            text = "The thread goes on over another line of the account."
+            raise ProviderCallFailed(ProviderError(ErrorClass.PERMANENT, "other_line", text))
+        if media is None:
+            call("DELETE", account, path, timeout=timeout)
+        else:
+            file = (media.name, media.content, media.content_type)
+            call("PUT", account, path, timeout=timeout, files={"background": file})
+
+    def rename_group(self, account: Account, *, line: str, chat: str, name: str) -> None:
+        path = f"/groups/{quote(chat, safe='')}"
+        renamed = call("PATCH", account, path, timeout=account.deadlines.edit, json={"name": name})
+        on_phones = renamed.get("device_sync") or {}
+        if on_phones.get("synced") is False:
+            text = str(on_phones.get("error") or "The name is on no phone.")
+            raise ProviderCallFailed(ProviderError(ErrorClass.RETRYABLE, "not_synced", text))
 
     def lookup_service(self, account: Account, *, line: str, address: str) -> ServiceAnswer:
         path = f"/contacts/{quote(address, safe='')}/capabilities"
@@ -183,8 +210,8 @@ class BlooioDriver(Driver):
         newest = int(cursor) if cursor.isdigit() else int((since + _OVERLAP).timestamp() * 1000)
         bodies: list[bytes] = []
         for chat in chats_since(account, since):
-            for row in messages_since(account, chat, since, timeout=account.deadlines.poll):
-                bodies += as_callbacks(row)
+            for row in messages_since(account, str(chat["id"]), since, timeout=account.deadlines.poll):
+                bodies += as_callbacks(row, chat)
                 newest = max(newest, int(row.get("time_sent") or 0))
         return bodies, str(newest)
 
@@ -214,7 +241,7 @@ class BlooioDriver(Driver):
         # They take an effect only beside a text of its own.
         body |= {"effect": words.EFFECTS.get(effect, effect)} if effect and order.text else {}
         body |= {"reply_to": {"message_id": reply_to.handle, "part_index": reply_to.part}} if reply_to else {}
-        path, key = f"{chat_path(order.chat or order.human)}/messages", {"Idempotency-Key": order.key}
+        path, key = f"{chat_path(_chat_of(order))}/messages", {"Idempotency-Key": order.key}
         try:
             answer = call("POST", account, path, timeout=account.deadlines.send, json=body, headers=key)
         except ProviderCallFailed as failed:
@@ -223,18 +250,37 @@ class BlooioDriver(Driver):
             return SendReceipt.refused(failed.error)
         if answer.get("status") == "failed":
             return SendReceipt.refused(failure(answer))
-        receipt = SendReceipt(outcome=Outcome.ACCEPTED, handle=str(answer.get("message_id", "")), state="queued")
+        handle, group = str(answer.get("message_id", "")), order.group.key if order.group else ""
+        chat = str(answer.get("group_id") or group)
+        receipt = SendReceipt(outcome=Outcome.ACCEPTED, handle=handle, state="queued", chat=chat)
         return _noted(receipt, "effect_dropped") if order.effect and "effect" not in body else receipt
 
 
 DRIVER = BlooioDriver()
 
 
+def _chat_of(order: SendOrder) -> str:
+    """Where a text goes; naming several humans makes the group of them, or finds it."""
+    if order.group:
+        return order.group.key or ",".join(order.group.members)
+    return order.chat or order.human
+
+
+def _found_chat(account: Account, order: SendOrder, since: datetime) -> str:
+    """Where a lost text would lie; a group that it was to make is looked for by its people."""
+    if order.group is None or order.group.key:
+        return order.group.key if order.group else order.human
+    for chat in chats_since(account, since):
+        if chat.get("is_group") and members_of(account, str(chat["id"])) - {order.line} == set(order.group.members):
+            return str(chat["id"])
+    return ""
+
+
 def _noted(receipt: SendReceipt, note: str) -> SendReceipt:
     return replace(receipt, notes=[*receipt.notes, note])
 
 
-def _found(row: dict[str, Any]) -> SendReceipt:
+def _found(row: dict[str, Any], *, chat: str) -> SendReceipt:
     state = STATES.get(str(row.get("status")), "accepted")
     if state in {"error", "declined"}:
         return SendReceipt.refused(failure(row))
@@ -244,4 +290,5 @@ def _found(row: dict[str, Any]) -> SendReceipt:
         state=state,
         service=SERVICES.get(str(row.get("protocol")), "imessage"),
         line=str(row.get("internal_id") or ""),
+        chat=chat,
     )

@@ -52,7 +52,8 @@ def identify(body: bytes) -> CallbackId:
     key = f"{event['message_id']}:{event['event']}"
     if event["event"] == "message.reaction":
         key += f":{event.get('direction')}:{event.get('reaction')}:{event.get('action')}"
-    thread = f"{event.get('internal_id') or ''}/{event.get('external_id') or ''}"
+        key += f":{event.get('sender')}" if _group_id(event) else ""
+    thread = f"{event.get('internal_id') or ''}/{_group_id(event) or event.get('external_id') or ''}"
     return CallbackId(key=key, thread=thread, at=time_of(event.get("timestamp")))
 
 
@@ -67,9 +68,12 @@ def reports_of(body: bytes) -> list[Report]:
     return [report]
 
 
-def as_callbacks(row: dict[str, Any]) -> list[bytes]:
-    """A listed message as the callbacks that should have told of it, with the same keys."""
-    return [json.dumps(event, ensure_ascii=False).encode() for event in _events(row)]
+def as_callbacks(row: dict[str, Any], chat: Mapping[str, Any] | None = None) -> list[bytes]:
+    """A listed message of a chat as the callbacks that should have told of it, with the same keys."""
+    group: dict[str, Any] = {}
+    if chat and chat.get("is_group"):
+        group = {"is_group": True, "group_id": chat["id"], "group_name": chat.get("group_name")}
+    return [json.dumps({**event, **group}, ensure_ascii=False).encode() for event in _events(row)]
 
 
 def failure(told: dict[str, Any]) -> ProviderError:
@@ -90,9 +94,11 @@ def _signature(header: str) -> tuple[int, list[str]]:
 
 
 def _report(kind: str, event: dict[str, Any]) -> Report:
+    group = _group_id(event)
     thread: dict[str, Any] = {
         "line": str(event.get("internal_id") or ""),
-        "human": str(event.get("external_id") or ""),
+        "human": _sender(event) if group else str(event.get("external_id") or ""),
+        "chat": group,
         "at": time_of(event.get("timestamp")),
     }
     word = kind.removeprefix("message.")
@@ -113,13 +119,12 @@ def _report(kind: str, event: dict[str, Any]) -> Report:
 
 def _heard(event: dict[str, Any], thread: dict[str, Any]) -> Report:
     text, service = str(event.get("text") or ""), SERVICES.get(str(event.get("protocol")), "imessage")
-    thread["human"] = str(event.get("sender") or thread["human"]) if event.get("is_group") else thread["human"]
     files = event.get("attachments") or []
     media = tuple(Media(one["url"] if isinstance(one, dict) else str(one)) for one in files)
     if not text and not media:
         return Unrecognised(**thread, raw_type="message without content")
     # Only iMessage has tapbacks of its own; elsewhere a phone writes them out.
-    tapback = read_tapback(text) if service != "imessage" and not media and not event.get("is_group") else None
+    tapback = read_tapback(text) if service != "imessage" and not media and not thread["chat"] else None
     if tapback:
         return TapbackTextArrived(
             **thread,
@@ -138,8 +143,28 @@ def _heard(event: dict[str, Any], thread: dict[str, Any]) -> Report:
         media=media,
         service=service,
         reply_to=_reply_target(event.get("reply_to")),
-        group=Group(str(event.get("group_id") or "")) if event.get("is_group") else None,
+        group=_group(event),
     )
+
+
+def _group_id(event: dict[str, Any]) -> str:
+    """The group that a callback is of; a reaction, or a message that is read back, names it in the human's place."""
+    named = str(event.get("group_id") or event.get("external_id") or "")
+    return named if event.get("is_group") or named.startswith("grp_") else ""
+
+
+def _group(event: dict[str, Any]) -> Group | None:
+    """What is said of the group, who is in it and how it is called; None for a human alone."""
+    key = _group_id(event)
+    people = [one for one in event.get("participants") or [] if isinstance(one, dict)]
+    members = tuple(str(one["identifier"]) for one in people if one.get("identifier") != event.get("internal_id"))
+    return Group(key, members, str(event.get("group_name") or "")) if key else None
+
+
+def _sender(event: dict[str, Any]) -> str:
+    """Who of a group it was; nobody for a text of ours, and what became of it."""
+    is_theirs = event.get("event") == "message.received" or event.get("direction") == "inbound"
+    return str(event.get("sender") or "") if is_theirs else ""
 
 
 def _reply_target(named: Any) -> ReplyTarget | None:
@@ -178,6 +203,8 @@ def _own_text(event: dict[str, Any], status: StatusChanged) -> OwnTextSeen:
     return OwnTextSeen(
         line=status.line,
         human=status.human,
+        chat=status.chat,
+        group=_group(event),
         at=status.at,
         handle=status.handle,
         text=str(event.get("text") or ""),
@@ -190,7 +217,7 @@ def _events(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
     inbound = row.get("direction") == "inbound"
     word = "received" if inbound else str(row.get("status"))
     told = {name: row.get(name) for name in ("message_id", "external_id", "internal_id", "text", "attachments")}
-    told |= {"protocol": row.get("protocol"), "reply_to": row.get("reply_to")}
+    told |= {"protocol": row.get("protocol"), "reply_to": row.get("reply_to"), "sender": row.get("sender")}
     told |= {"timestamp": row.get("time_sent"), "polled": True}
     if inbound or word in {"sent", "delivered", "failed"}:
         at = row.get("time_delivered") if word == "delivered" else row.get("time_sent")
@@ -200,6 +227,7 @@ def _events(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
             **told,
             "event": "message.reaction",
             "direction": "inbound" if reaction.get("sender") else "outbound",
+            "sender": reaction.get("sender"),
             "reaction": reaction.get("reaction"),
             "action": "add" if reaction.get("is_added") else "remove",
             "timestamp": reaction.get("time_sent"),

@@ -1,4 +1,7 @@
-"""The calls to Blooio, what its refusals mean, and its chats: each is a human's with all lines of the account."""
+"""The calls to Blooio, what its refusals mean, and its chats.
+
+A chat is a human's, or a group's, with all lines of the account.
+"""
 
 import contextlib
 import functools
@@ -48,16 +51,15 @@ def chat_path(chat: str) -> str:
 def is_on_line(account: Account, chat: str, line: str, *, timeout: float) -> bool:
     """Whether the chat goes on over this line now.
 
-    A chat is a human's with all lines of the account, and some calls cannot name one: a human with two agents
-    would see one of them type in the other's thread.
+    Some calls cannot name a line: a human with two agents would see one of them type in the other's thread.
     """
     query = {"sort": "desc", "limit": 1}
     newest = call("GET", account, f"{chat_path(chat)}/messages", timeout=timeout, params=query).get("messages") or []
     return bool(newest) and newest[0].get("internal_id") == line
 
 
-def chats_since(account: Account, since: datetime) -> Iterator[str]:
-    """Chats of one human each in which something happened since, the latest first."""
+def chats_since(account: Account, since: datetime) -> Iterator[dict[str, Any]]:
+    """Chats in which something happened since, the latest first."""
     for offset in range(0, _MOST_CHATS, _PAGE):
         query = {"sort": "recent", "limit": _PAGE, "offset": offset}
         chats = call("GET", account, "/chats", timeout=account.deadlines.poll, params=query).get("chats") or []
@@ -65,10 +67,16 @@ def chats_since(account: Account, since: datetime) -> Iterator[str]:
             last = time_of(chat.get("last_message_time"))
             if last and last < since:
                 return
-            if not chat.get("is_group"):
-                yield str(chat["id"])
+            yield chat
         if len(chats) < _PAGE:
             return
+
+
+def members_of(account: Account, group: str) -> set[str]:
+    """The addresses of who is in a group."""
+    path, query = f"/groups/{quote(group, safe='')}/members", {"limit": 200}
+    answer = call("GET", account, path, timeout=account.deadlines.find_sent, params=query)
+    return {str(member.get("identifier")) for member in answer.get("members") or []}
 
 
 def messages_since(

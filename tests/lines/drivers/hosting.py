@@ -146,7 +146,9 @@ def serve(standin: Hosted) -> None:
 
 
 def _read(raw: bytes, content_type: str) -> Any:
-    """JSON, or a form's fields with all their values."""
+    """JSON, or a form's fields with all their values; of an upload how long it is."""
+    if "multipart" in content_type:
+        return {"uploaded": len(raw)}
     if "form-urlencoded" in content_type:
         return parse_qs(raw.decode(), keep_blank_values=True)
     return json.loads(raw) if raw else None

@@ -21,6 +21,7 @@ from lines.providers.base import (
     Media,
     Outcome,
     OwnTextSeen,
+    ProviderCallFailed,
     ProviderError,
     ReadReported,
     ReplyTarget,
@@ -30,13 +31,17 @@ from lines.providers.base import (
     TapbackTextArrived,
     TextArrived,
     Unrecognised,
+    Upload,
 )
 from lines.providers.blooio import DRIVER
 from tests.lines.drivers import hosted
-from tests.lines.drivers.cases import FILE, HUMAN, LINE, STRANGER, DriverCases, Failure, Posted, Recorded
+from tests.lines.drivers.cases import FILE, HUMAN, LINE, NEWCOMER, STRANGER, DriverCases, Failure, Posted, Recorded
 
 AT = datetime(2026, 1, 1, 12, tzinfo=UTC)
 MS = int(AT.timestamp() * 1000)
+GROUP: dict[str, Any] = {"is_group": True, "group_id": "grp_1", "external_id": "grp_1"}
+PEOPLE = [{"contact_id": f"ct_{one}", "identifier": one, "name": None} for one in (HUMAN, LINE, STRANGER)]
+OURS: dict[str, Any] = {"human": "", "chat": "grp_1"}
 THREAD: dict[str, Any] = {"line": LINE, "human": HUMAN, "at": AT}
 
 
@@ -74,6 +79,19 @@ class Blooio(hosted.Hosted):
     def human_sends_file(self) -> Posted:
         self.process.ask("text", line=LINE, human=HUMAN, attachments=[FILE], protocol="sms")
         return self.posted()
+
+    def group(self) -> Group:
+        members = (HUMAN, STRANGER)
+        group = Group(self.process.ask("group", members=members), members)
+        self.member_texts(group, "here we are")
+        return group
+
+    def member_texts(self, group: Group, text: str) -> Posted:
+        self.process.ask("text", line=LINE, human=HUMAN, text=text, group=group.key)
+        return self.posted()
+
+    def grows(self, group: Group) -> None:
+        self.process.ask("group", group=group.key, members=[*group.members, NEWCOMER])
 
     def strange(self) -> Posted:
         self.process.ask("event", event="poll.voted", message_id="poll_1", internal_id=LINE, external_id=HUMAN)
@@ -190,8 +208,23 @@ class TestBlooio(DriverCases):
         ),
         Recorded(
             "group",
-            event("message.received", is_group=True, group_id="grp_1", external_id="grp_1", sender=HUMAN),
-            [text(group=Group("grp_1"))],
+            event("message.received", **GROUP, sender=HUMAN, group_name="Trip", participants=PEOPLE),
+            [text(chat="grp_1", group=Group("grp_1", (HUMAN, STRANGER), "Trip"))],
+        ),
+        Recorded(
+            "group over SMS, with words like a tapback's",
+            event("message.received", **GROUP, sender=HUMAN, text="Liked “ok”", protocol="sms"),
+            [text(text="Liked “ok”", service="sms", chat="grp_1", group=Group("grp_1"))],
+        ),
+        Recorded(
+            "tapback in a group",
+            reaction("love", external_id="grp_1"),
+            [TapbackArrived(**THREAD, chat="grp_1", handle="msg_1", part=0, kind="love")],
+        ),
+        Recorded(
+            "sent into a group",
+            event("message.sent", **GROUP, sent_at=MS),
+            [replace(own("sent"), **OURS, group=Group("grp_1")), replace(status("sent"), **OURS)],
         ),
         Recorded(
             "tapback over SMS",
@@ -320,6 +353,22 @@ def test_a_tapback_names_its_message(anew: Blooio) -> None:
     assert calls[0]["path"] == f"/chats/{HUMAN}/messages/{handle}/reactions"
 
 
+def test_a_name_that_no_phone_shows_is_none(anew: Blooio) -> None:
+    key = anew.group().key
+    anew.process.set_faults(unsynced=True)
+    with pytest.raises(ProviderCallFailed):
+        DRIVER.rename_group(anew.account, line=LINE, chat=key, name="Trip")
+
+
+def test_a_picture_is_put_behind_its_own_thread_alone(anew: Blooio) -> None:
+    """The call names no line: it must not reach the thread that the human has with another agent."""
+    anew.process.ask("text", line="+15555550101", human=HUMAN, text="to the other")
+    with pytest.raises(ProviderCallFailed) as refused:
+        DRIVER.background(anew.account, line=LINE, human=HUMAN, media=Upload("1.png", "image/png", b"picture"))
+    assert refused.value.error
+    assert (refused.value.error.code, anew.process.calls("/background")) == ("other_line", [])
+
+
 def test_nobody_types_in_another_agent_s_thread(anew: Blooio) -> None:
     anew.process.ask("text", line=LINE, human=HUMAN, text="to the one")
     anew.process.ask("text", line="+15555550101", human=HUMAN, text="to the other")
@@ -410,6 +459,11 @@ def test_lost_repeated_and_reordered_callbacks_leave_the_same_keys_as_a_poll(ane
     polled = {DRIVER.identify(anew.account, body=body).key for body in read}
     assert polled <= told
     assert {key for key in told if not key.endswith("message.sent")} == polled
+
+
+def test_a_tapback_is_each_member_s_own(anew: Blooio) -> None:
+    told = (reaction("love", external_id="grp_1", sender=sender) for sender in (HUMAN, STRANGER))
+    assert len({DRIVER.identify(anew.account, body=body).key for body in told}) == 2
 
 
 def test_the_same_tapback_given_and_taken_back_are_two(anew: Blooio) -> None:

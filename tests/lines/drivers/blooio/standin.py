@@ -23,6 +23,8 @@ class Blooio(Hosted):
         self.keys: dict[str, tuple[str, str]] = {}
         self.webhooks: dict[str, Json] = {}
         self.services: dict[str, str] = {}
+        self.groups: dict[str, Json] = {}
+        self.backgrounds: dict[str, Json] = {}
         self.lines = {line: {"is_active": True, "plan_kind": "dedicated"} for line in LINES}
         self._ids = itertools.count(1)
         self._now = 0
@@ -60,6 +62,20 @@ class Blooio(Hosted):
                 return Answer({**found, "chat_id": human}) if found else _refusal(404, None, "Message not found")
             case "POST", ["chats", human, "messages", handle, "reactions"]:
                 return self._react(human, handle, call.body)
+            case "PUT", ["chats", human, "background"]:
+                self.backgrounds[human] = call.body
+                return Answer({"chat_id": human, "has_background": True, "background_version": 1, "changed": True})
+            case "DELETE", ["chats", human, "background"]:
+                changed = bool(self.backgrounds.pop(human, None))
+                return Answer({"chat_id": human, "has_background": False, "background_id": None, "changed": changed})
+            case "PATCH", ["groups", group] if group in self.groups:
+                self.groups[group]["name"] = call.body["name"]
+                synced = not self.faults.get("unsynced")
+                answer = {"group_id": group, "name": call.body["name"], "device_sync": {"synced": synced}}
+                return Answer(answer)
+            case "GET", ["groups", group, "members"] if group in self.groups:
+                members = [{"contact_id": f"ct_{one}", "identifier": one} for one in self.groups[group]["members"]]
+                return Answer({"group_id": group, "members": members, "pagination": {"total": len(members)}})
             case ("POST" | "DELETE") as method, ["chats", human, "typing"]:
                 return Answer({"chat_id": human, "typing": method == "POST"})
             case "POST", ["chats", human, "read"]:
@@ -85,6 +101,8 @@ class Blooio(Hosted):
         match call.path.removeprefix("/_control/"):
             case "text":
                 return self._hear(**asked)
+            case "group":
+                return self._group(**asked)
             case "dashboard":
                 text = {"text": asked["words"]}
                 sent = self._keep(asked["line"], asked["human"], text, direction="outbound", status="queued")
@@ -113,11 +131,21 @@ class Blooio(Hosted):
     def _service(self, human: str) -> str:
         return self.services.get(human, "imessage")
 
+    def _group(self, members: list[str], group: str = "") -> str:
+        """Of the same people there is one, unless `group` says which is meant."""
+        same = [known for known, about in self.groups.items() if set(about["members"]) == set(members)]
+        key = group or (same[0] if same else f"grp_{next(self._ids)}")
+        self.groups[key] = {"name": None, **self.groups.get(key, {}), "members": list(members)}
+        return key
+
     def _send(self, human: str, asked: Json, key: str | None) -> Answer:
-        line = asked.get("from_number") or LINES[0]
+        line, made = asked.get("from_number") or LINES[0], {}
+        if "," in human:
+            human = self._group(human.split(","))
+            made = {"group_id": human, "participants": self.groups[human]["members"]}
         if key in self.keys:
             handle, _ = self.keys[key]
-            return self.taken(Answer({"message_id": handle, "status": "queued"}, 200))
+            return self.taken(Answer({"message_id": handle, "status": "queued", **made}, 200))
         refused = self._refusal(human, line, asked)
         if refused:
             return refused
@@ -125,7 +153,7 @@ class Blooio(Hosted):
         if key:
             self.keys[key] = (message["message_id"], human)
         self._deliver(message)
-        return self.taken(Answer({"message_id": message["message_id"], "status": "queued"}, 202))
+        return self.taken(Answer({"message_id": message["message_id"], "status": "queued", **made}, 202))
 
     def _refusal(self, human: str, line: str, asked: Json) -> Answer | None:
         if line not in self.lines:
@@ -152,7 +180,7 @@ class Blooio(Hosted):
             "internal_id": line,
             "text": asked.get("text", ""),
             "attachments": [a if isinstance(a, dict) else {"url": a} for a in asked.get("attachments", [])],
-            "sender": None,
+            "sender": asked.get("sender"),
             "reactions": [],
             "time_sent": self._at(),
             "time_delivered": None,
@@ -187,8 +215,9 @@ class Blooio(Hosted):
         times = {f"{status}_at": at} if status in {"sent", "delivered", "read"} else {}
         self._tell(f"message.{status}", message, status=status, **times, **error)
 
-    def _hear(self, line: str, human: str, **asked: Any) -> str:
-        message = self._keep(line, human, asked, direction="inbound", status="received")
+    def _hear(self, line: str, human: str, group: str = "", **asked: Any) -> str:
+        in_group = {"sender": human} if group else {}
+        message = self._keep(line, group or human, {**asked, **in_group}, direction="inbound", status="received")
         self._tell("message.received", message, status="received", sender=human, received_at=message["time_sent"])
         return str(message["message_id"])
 
@@ -219,6 +248,9 @@ class Blooio(Hosted):
 
     def _tell(self, event: str, message: Json, **fields: Any) -> None:
         told = {name: message[name] for name in ("message_id", "external_id", "internal_id", "text", "attachments")}
+        group = self.groups.get(message["external_id"])
+        members = group["members"] if group else []
+        people = [{"contact_id": f"ct_{one}", "identifier": one, "name": None} for one in members]
         self.post(
             {
                 "event": event,
@@ -226,9 +258,10 @@ class Blooio(Hosted):
                 "protocol": message["protocol"],
                 "timestamp": self._at(),
                 "sender": None,
-                "is_group": False,
-                "group_id": None,
-                "participants": None,
+                "is_group": group is not None,
+                "group_id": message["external_id"] if group else None,
+                "group_name": group["name"] if group else None,
+                "participants": people or None,
                 "reply_to": message["reply_to"],
                 **fields,
             }
@@ -238,7 +271,10 @@ class Blooio(Hosted):
         chats: dict[str, Json] = {}
         for message in self.messages.values():
             human = message["external_id"]
-            chats[human] = {"id": human, "type": "phone", "is_group": False, "last_message_time": message["time_sent"]}
+            about = {"type": "phone", "is_group": False}
+            if group := self.groups.get(human):
+                about = {"type": "group", "is_group": True, "group_id": human, "group_name": group["name"]}
+            chats[human] = {"id": human, **about, "last_message_time": message["time_sent"]}
         found = sorted(chats.values(), key=lambda chat: -chat["last_message_time"])
         return _page("chats", found, query)
 
