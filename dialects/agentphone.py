@@ -137,9 +137,9 @@ def messages(shape: Shape, *, address: str, parent: Shape | None = None) -> list
     return [_row(shape, piece, address=address, parent=parent) for piece in reversed(_pieces(shape))]
 
 
-def number_messages(shape: Shape, *, address: str) -> list[dict[str, Any]]:
+def number_messages(shape: Shape, *, address: str, parent: Shape | None = None) -> list[dict[str, Any]]:
     """The rows of a message in the list of a number, which is older and spells both sides in every way."""
-    rows = messages(shape, address=address)
+    rows = messages(shape, address=address, parent=parent)
     return [{**row, **_old_names(row)} for row in rows]
 
 
