@@ -90,6 +90,11 @@ class Answer:
         """201 with what was made."""
         return cls(status=201, body=orjson.dumps(shown).decode(), subject_id=str(subject_id))
 
+    @classmethod
+    def changed(cls, shown: Any, subject_id: object) -> Self:
+        """200 with what it is now."""
+        return cls(status=200, body=orjson.dumps(shown).decode(), subject_id=str(subject_id))
+
 
 def key_of(request: HttpRequest) -> str | None:
     """The request's `Idempotency-Key`, or None without one; raises `BadKey`."""

@@ -58,6 +58,9 @@ _ERROR_WORDS = {
     "idempotency_in_progress": "idempotency_in_progress",
     "reply_target_not_found": "imessage_reply_target_not_found",
     "reply_target_unavailable": "imessage_reply_target_unavailable",
+    "groups_unsupported": "imessage_groups_unsupported",
+    "group_ambiguous": "imessage_group_ambiguous",
+    "not_in_groups": "imessage_group_unsupported",
 }
 _NUMBER_TYPE = "dedicated_outbound"
 
@@ -207,7 +210,7 @@ def conversation(shape: Shape) -> dict[str, Any]:
         "assignment_id": shape["connection_id"],
         "assignment_status": shape["connection_status"],
         "remote_number": None if in_group else shape["human"],
-        "participants": list(shape["participants"]) if in_group else [shape["human"]],
+        "participants": [one["human"] for one in shape["participants"]] if in_group else [shape["human"]],
         "is_group": in_group,
         "group_creation_status": shape["group_state"] if in_group else None,
         "created_at": shape["created_at"],

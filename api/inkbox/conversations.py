@@ -15,15 +15,21 @@ from api.moments import Span
 from api.parsing import Body, Page, QueryBool, respond
 from api.shapes import connection_shape
 from core.actor import Actor, Role
-from core.errors import NotFound
+from core.errors import Conflict, NotFound
 from dialects import inkbox
 from imessage.connecting import release
 from imessage.errors import ConnectionReleased
-from imessage.models import Connection, Conversation
+from imessage.models import Connection, Conversation, Message
 from imessage.receipts import mark_read, send_typing
 from imessage.shapes import Seen, conversation_shape, conversation_summary_shape
 
 router = Router(tags=["Conversations"])
+
+
+class NotInGroups(Conflict):
+    """This is for conversations with one human; groups know no read receipts and no typing here."""
+
+    code = "not_in_groups"
 
 
 class ConversationFilter(Span, Page):
@@ -49,8 +55,15 @@ def list_conversations(request: HttpRequest, query: Query[ConversationFilter]) -
         return respond([])
     seen = _seen(actor, query.is_blocked)
     rows = _latest_first(actor, identity, seen).filter(**query.conditions())
+    if not query.include_groups:
+        rows = rows.filter(is_group=False)
     page = rows[query.offset : query.offset + query.limit]
-    return respond([inkbox.conversation_summary(conversation_summary_shape(found, seen)) for found in page])
+    return respond(
+        [
+            inkbox.conversation_summary({**conversation_summary_shape(found, seen), "group_state": _group_state(found)})
+            for found in page
+        ]
+    )
 
 
 @router.get("/conversations/{conversation_id}", response=answers(200, ConversationAnswer, 404))
@@ -58,15 +71,15 @@ def get_conversation(request: HttpRequest, conversation_id: str, query: Query[Ow
     """One conversation; naming an identity asserts that it is the owner."""
     conversation = conversation_with(actor_of(request), id_in_path(conversation_id))
     query.require(conversation.identity_id)
-    return respond(inkbox.conversation(conversation_shape(conversation)))
+    return respond(inkbox.conversation({**conversation_shape(conversation), "group_state": _group_state(conversation)}))
 
 
 @router.get("/assignments", response=answers(200, list[Assignment], 403, 404))
 def list_assignments(request: HttpRequest, query: Query[ConnectionFilter]) -> HttpResponse:
-    """Who is connected now, the newest first."""
+    """Who is connected through the router now, the newest first."""
     actor = actor_of(request)
     identity = narrowing_identity(actor, query.agent_identity_id)
-    rows = Connection.objects.visible_to(actor).filter(status=Connection.Status.ACTIVE)
+    rows = Connection.objects.visible_to(actor).pooled().filter(status=Connection.Status.ACTIVE)
     if identity:
         rows = rows.filter(identity=identity)
     page = rows.order_by("-created_at", "-id")[query.offset : query.offset + query.limit]
@@ -90,7 +103,7 @@ def release_assignment(request: HttpRequest, assignment_id: str) -> HttpResponse
 def mark_conversation_read(request: HttpRequest, body: Named) -> HttpResponse:
     """Send a read receipt and mark the human's messages read."""
     actor = actor_of(request)
-    conversation = conversation_with(actor, body.conversation_id)
+    conversation = _of_one_human(conversation_with(actor, body.conversation_id))
     return respond({"conversation_id": str(conversation.id), "updated_count": mark_read(actor, conversation)})
 
 
@@ -98,8 +111,23 @@ def mark_conversation_read(request: HttpRequest, body: Named) -> HttpResponse:
 def typing(request: HttpRequest, body: Named) -> HttpResponse:
     """Show the typing bubble on the human's phone; it ends by itself."""
     actor = actor_of(request)
-    send_typing(actor, conversation_with(actor, body.conversation_id))
+    send_typing(actor, _of_one_human(conversation_with(actor, body.conversation_id)))
     return respond({"status": "sent"})
+
+
+def _of_one_human(conversation: Conversation) -> Conversation:
+    """The conversation; raises `NotInGroups` for a group."""
+    if conversation.is_group:
+        raise NotInGroups()
+    return conversation
+
+
+def _group_state(conversation: Conversation) -> inkbox.GroupStateWord:
+    """How far the making of a group is: whether the provider has named it, or can no more."""
+    if conversation.chat or not conversation.is_group:
+        return "ready"
+    tried = conversation.messages.exclude(status__in=[Message.Status.ERROR, Message.Status.DECLINED])
+    return "creating" if tried.exists() else "not_created"
 
 
 def _seen(actor: Actor, is_blocked: bool | None) -> Seen:
@@ -112,7 +140,7 @@ def _seen(actor: Actor, is_blocked: bool | None) -> Seen:
 def _latest_first(actor: Actor, identity: Identity | None, seen: Seen) -> QuerySet[Conversation]:
     """Conversations with at least one message to look at, by the time of the newest of those."""
     rows = Conversation.objects.visible_to(actor).select_related("connection", "visible_last", "blocked_last")
-    rows = rows.prefetch_related("visible_last__parts", "blocked_last__parts")
+    rows = rows.prefetch_related("visible_last__parts", "blocked_last__parts", "participants")
     if identity:
         rows = rows.filter(identity=identity)
     if seen is Seen.VISIBLE:

@@ -1,6 +1,6 @@
 """Finding the rows that a request names. What the caller may not see is missing: the same 404 as for no such id."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import TypeVar
 from uuid import UUID
 
@@ -14,8 +14,9 @@ from api.auth import actor_of, key_of
 from contactrules.models import ContactRule
 from core.actor import Actor, Role
 from core.compiled import Compiled
-from core.errors import Forbidden, NotFound
+from core.errors import Conflict, Forbidden, NotFound
 from imessage.errors import NotEnabled
+from imessage.groups import with_members
 from imessage.models import Connection, Conversation, Message, Tapback
 from lines.models import Line
 from webhooks.models import Attempt, Subscription
@@ -87,6 +88,13 @@ def own_lines(actor: Actor, identities: Iterable[Identity]) -> dict[UUID, list[L
     return found
 
 
+def line_with(actor: Actor, line_id: UUID) -> Line:
+    """The iMessage line of the organization's own; raises `NotFound`."""
+    rows = Line.objects.visible_to(actor).filter(service=Line.Service.IMESSAGE)
+    line: Line | None = rows.filter(pk=line_id).first()
+    return _found(line)
+
+
 def conversation_with(actor: Actor, conversation_id: UUID) -> Conversation:
     """The conversation with its connection and identity; raises `NotFound`.
 
@@ -114,6 +122,23 @@ _agents_conversation = Compiled(
     identity_id=UUID(int=2),
     key=UUID(int=3),
 )
+
+
+class AmbiguousGroup(Conflict):
+    """Several groups have exactly these participants; name one by its conversation_id."""
+
+    code = "group_ambiguous"
+
+
+def group_of(actor: Actor, identity: Identity, lines: Iterable[Line], humans: Collection[str]) -> Conversation | None:
+    """The group in which just these humans are, on one of the identity's lines; raises `AmbiguousGroup`."""
+    own = {line.id for line in lines}
+    found = [group for group in with_members(identity, humans) if group.owned_line_id in own]
+    if actor.is_agent:
+        found = [group for group in found if group.visible_total]
+    if len(found) > 1:
+        raise AmbiguousGroup()
+    return next(iter(found), None)
 
 
 def message_with(actor: Actor, message_id: UUID) -> Message:

@@ -1,45 +1,35 @@
 """Agent identities (contract/inkbox.md, section 6)."""
 
 from typing import Annotated, Any, Literal, Self
+from uuid import UUID
 
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from ninja import Router
-from pydantic import AfterValidator, ConfigDict, Field, StrictBool, WithJsonSchema, model_validator
+from pydantic import ConfigDict, Field, StrictBool, model_validator
 from pydantic_core import PydanticCustomError
 
 from accounts.identities import create_identity, normal_handle, rename_identity, update_identity
 from accounts.models import Identity
 from api.auth import actor_of, key_of
-from api.idempotency import IDEMPOTENT, Answer, create_once
+from api.idempotency import IDEMPOTENT, Answer, create_once, required_key_of
 from api.inkbox.answers import Identity as IdentityAnswer
 from api.inkbox.answers import answers
-from api.inkbox.finding import identity_named, own_lines
+from api.inkbox.finding import identity_named, line_with, own_lines
 from api.parsing import TEXT, Body, Documented, respond, said_by
 from api.shapes import identity_shape
 from contactrules.rules import set_filter_mode
 from core.actor import Actor
 from dialects import inkbox
 from imessage.connecting import delete_identity
+from imessage.owning import attach, detach
+from lines.claiming import claim_line
+from lines.models import Line
 from webhooks.signing import key_status, key_statuses
 
 router = Router(tags=["Identities"])
 
 SELF = "self"
-
-
-def _refuse_claim(asked: bool | None) -> None:
-    if asked:
-        raise PydanticCustomError(
-            "not_supported", "Dedicated lines carry no conversations here yet; leave claim_imessage_number out."
-        )
-
-
-def _refuse_line(line_id: object) -> None:
-    if line_id is not None:
-        raise PydanticCustomError(
-            "not_supported", "Dedicated lines carry no conversations here yet; pass null as imessage_number_id."
-        )
 
 
 # The filter modes that a client may name, and the direction each is for: numbers share one policy (12.3).
@@ -55,8 +45,6 @@ _SIDE_MODES = ("phone_inbound_filter_mode", "phone_outbound_filter_mode")
 Handle = Annotated[str, said_by(normal_handle), Documented(pattern="^@?[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$")]
 DisplayName = Annotated[str, Field(max_length=255), *TEXT]
 Description = Annotated[str, Field(max_length=10_000), *TEXT]
-NoClaim = Annotated[bool | None, AfterValidator(_refuse_claim), WithJsonSchema({"enum": [False, None]})]
-NoLine = Annotated[Any, AfterValidator(_refuse_line), WithJsonSchema({"type": "null"})]
 
 # In the document: one filter mode for both directions, or one for each.
 _ALL_MODES: dict[str, Any] = {
@@ -84,7 +72,13 @@ class NewIdentity(Body):
     display_name: DisplayName | None = None
     description: Description | None = None
     imessage_enabled: StrictBool = False
-    claim_imessage_number: NoClaim = None
+    claim_imessage_number: StrictBool | None = None
+
+    @model_validator(mode="after")
+    def _number_for_imessage(self) -> Self:
+        if self.claim_imessage_number and not self.imessage_enabled:
+            raise PydanticCustomError("claim", "claim_imessage_number goes with imessage_enabled.")
+        return self
 
 
 class IdentityChanges(Body):
@@ -101,8 +95,8 @@ class IdentityChanges(Body):
     phone_inbound_filter_mode: Identity.FilterMode = Identity.FilterMode.BLACKLIST
     phone_outbound_filter_mode: Identity.FilterMode = Identity.FilterMode.BLACKLIST
     status: Literal["active", "paused"] = "active"
-    claim_imessage_number: NoClaim = None
-    imessage_number_id: NoLine = None
+    claim_imessage_number: StrictBool | None = None
+    imessage_number_id: UUID | None = None
 
     @model_validator(mode="after")
     def _one_word_for_each_mode(self) -> Self:
@@ -111,6 +105,12 @@ class IdentityChanges(Body):
             raise PydanticCustomError("modes", "Give the filter mode of both directions, or of each; not both.")
         if given >= _SHARED_MODES and self.imessage_filter_mode != self.phone_filter_mode:
             raise PydanticCustomError("modes", "imessage_filter_mode and phone_filter_mode must agree.")
+        return self
+
+    @model_validator(mode="after")
+    def _one_word_for_the_number(self) -> Self:
+        if self.claim_imessage_number and "imessage_number_id" in self.model_fields_set:
+            raise PydanticCustomError("claim", "Claim a number, or name one in imessage_number_id; not both.")
         return self
 
     def modes(self) -> dict[str, Identity.FilterMode]:
@@ -139,7 +139,7 @@ def list_identities(request: HttpRequest) -> HttpResponse:
     )
 
 
-@router.post("/identities/", openapi_extra=IDEMPOTENT, response=answers(201, IdentityAnswer, 403, 409))
+@router.post("/identities/", openapi_extra=IDEMPOTENT, response=answers(201, IdentityAnswer, 402, 403, 409))
 @router.post("/identities", include_in_schema=False)
 def create(request: HttpRequest, body: NewIdentity) -> HttpResponse:
     """A new identity; admin keys only."""
@@ -155,11 +155,25 @@ def get(request: HttpRequest, handle: str) -> HttpResponse:
     return respond(_shown(actor_of(request), identity_named(actor_of(request), handle)))
 
 
-@router.patch("/identities/{handle}", response=answers(200, IdentityAnswer, 403, 404, 409))
+@router.patch(
+    "/identities/{handle}", openapi_extra=IDEMPOTENT, response=answers(200, IdentityAnswer, 402, 403, 404, 409)
+)
 def update(request: HttpRequest, handle: str, body: IdentityChanges) -> HttpResponse:
-    """Change what is given; the filter modes and the handle only with an admin key."""
+    """Change what is given; the filter modes, the handle and the number only with an admin key.
+
+    `imessage_number_id` makes a line its only one, null takes its lines away; a claim needs an `Idempotency-Key`.
+    """
     actor = actor_of(request)
-    return respond(_shown(actor, _changed(actor, identity_named(actor, handle), body)))
+    identity = identity_named(actor, handle)
+    if not body.claim_imessage_number:
+        return respond(_shown(actor, _changed(actor, identity, body)))
+    required_key_of(request)
+    return create_once(
+        request,
+        operation="identity.claim",
+        asked=body,
+        deed=lambda: Answer.changed(_shown(actor, _changed(actor, identity, body)), identity.id),
+    )
 
 
 @router.delete("/identities/{handle}", response=answers(204, None, 403, 404))
@@ -172,14 +186,17 @@ def delete(request: HttpRequest, handle: str) -> HttpResponse:
 
 def _created(request: HttpRequest, body: NewIdentity) -> Answer:
     actor = actor_of(request)
-    identity = create_identity(
-        actor,
-        organization=key_of(request).organization,
-        handle=body.agent_handle,
-        display_name=body.display_name,
-        description=body.description,
-        imessage_enabled=body.imessage_enabled,
-    )
+    with transaction.atomic():
+        identity = create_identity(
+            actor,
+            organization=key_of(request).organization,
+            handle=body.agent_handle,
+            display_name=body.display_name,
+            description=body.description,
+            imessage_enabled=body.imessage_enabled,
+        )
+        if body.claim_imessage_number:
+            attach(actor, claim_line(actor, organization=identity.organization), identity)
     return Answer.created(_shown(actor, identity), identity.id)
 
 
@@ -189,7 +206,22 @@ def _changed(actor: Actor, identity: Identity, body: IdentityChanges) -> Identit
             identity = rename_identity(actor, identity, handle=body.agent_handle)
         for direction, mode in body.modes().items():
             identity = set_filter_mode(actor, identity, mode=mode, direction=direction)
-        return update_identity(actor, identity, changes=body.words(identity))
+        identity = update_identity(actor, identity, changes=body.words(identity))
+        if body.claim_imessage_number:
+            _give_line(actor, identity, claim_line(actor, organization=identity.organization))
+        elif "imessage_number_id" in body.model_fields_set:
+            _give_line(actor, identity, line_with(actor, body.imessage_number_id) if body.imessage_number_id else None)
+        return identity
+
+
+def _give_line(actor: Actor, identity: Identity, line: Line | None) -> None:
+    """Make it the identity's only one, as these clients know no more than one; None: back to the shared lines."""
+    own = own_lines(actor, [identity])[identity.id]
+    for former in own:
+        if former != line:
+            detach(actor, former)
+    if line is not None and line not in own:
+        attach(actor, line, identity)
 
 
 def _shown(actor: Actor, identity: Identity) -> dict[str, Any]:

@@ -1,11 +1,23 @@
 """Sending and listing messages (contract/inkbox.md, section 8)."""
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, TypedDict
 from uuid import UUID
 
+from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from ninja import Query, Router
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    TypeAdapter,
+    ValidatorFunctionWrapHandler,
+    WithJsonSchema,
+    WrapValidator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from accounts.models import Identity
@@ -16,40 +28,63 @@ from api.inkbox.answers import SentMessage, Thread, answers
 from api.inkbox.finding import (
     Owner,
     conversation_with,
+    group_of,
     id_in_path,
     identity_with,
     message_with,
     narrowing_identity,
+    own_lines,
 )
 from api.moments import Span
 from api.parsing import TEXT, Body, Page, PhoneNumber, QueryBool, WebUrl, respond
 from core.actor import Actor
 from core.errors import Invalid, NotFound
-from core.ids import from_prefixed
+from core.ids import from_prefixed, prefixed
 from core.texts import MESSAGE_LIMIT
 from dialects import inkbox
-from imessage.errors import ReplyTargetNotFound, ReplyTargetUnavailable
+from imessage.errors import GroupsUnsupported
 from imessage.listing import conversation_page, message_shapes
-from imessage.models import Message, MessageQuerySet, SendStyle
+from imessage.models import Connection, Conversation, Message, MessageQuerySet, SendStyle
 from imessage.sending import send_message
 from imessage.shapes import message_shape
+from lines.models import Line
 
 router = Router(tags=["Messages"])
 
 OPERATION = "imessage.send"
 
+# Beyond that a group is more than its clients ever make.
+MOST_RECIPIENTS = 8
+
+
+_ONE = TypeAdapter(PhoneNumber)
+
+
+def _one_or_many(to: Any, many: ValidatorFunctionWrapHandler) -> Any:
+    # What is wrong with a single number is said of the field itself.
+    return [_ONE.validate_python(to)] if isinstance(to, str) else many(to)
+
+
+def _distinct(numbers: list[str] | None) -> list[str] | None:
+    if numbers and len(set(numbers)) < len(numbers):
+        raise PydanticCustomError("recipient_twice", "Each recipient is named once.")
+    return numbers
+
+
 _NUMBER = {"type": "string", "format": "e164"}
-
-
-def _one_recipient(to: Any) -> Any:
-    """Newer clients may send a list; here it holds one number."""
-    if isinstance(to, list) and len(to) > 1:
-        raise PydanticCustomError("not_supported", "This server has no group conversations; name one recipient.")
-    return to[0] if isinstance(to, list) and to else to
-
-
-# What the document says of `to`: a number, or a list, which here holds one.
-_RECIPIENT = {"anyOf": [_NUMBER, {"type": "array", "items": _NUMBER, "minItems": 1, "maxItems": 1}, {"type": "null"}]}
+_RECIPIENTS = {
+    "anyOf": [
+        _NUMBER,
+        {"type": "array", "items": _NUMBER, "minItems": 1, "maxItems": MOST_RECIPIENTS, "uniqueItems": True},
+        {"type": "null"},
+    ]
+}
+Recipients = Annotated[
+    Annotated[list[PhoneNumber], Field(min_length=1, max_length=MOST_RECIPIENTS)] | None,
+    WrapValidator(_one_or_many),
+    AfterValidator(_distinct),
+    WithJsonSchema(_RECIPIENTS),
+]
 
 
 _RULES: dict[str, Any] = {
@@ -77,7 +112,7 @@ _RULES: dict[str, Any] = {
 class Send(Body):
     model_config = ConfigDict(json_schema_extra=_RULES)
 
-    to: Annotated[PhoneNumber | None, BeforeValidator(_one_recipient), WithJsonSchema(_RECIPIENT)] = None
+    to: Recipients = None
     conversation_id: UUID | None = None
     text: Annotated[str, Field(max_length=MESSAGE_LIMIT), *TEXT] | None = None
     media_urls: Annotated[list[WebUrl], Field(max_length=1)] | None = None
@@ -94,6 +129,15 @@ class Send(Body):
         if self.reply_to_message_id and self.conversation_id is None:
             raise PydanticCustomError("reply_target", "reply_to_message_id goes with conversation_id, not with to.")
         return self
+
+
+class Recipient(TypedDict, total=False):
+    """By what `send_message` knows whom it is for."""
+
+    conversation_id: UUID | None
+    to: str
+    recipients: list[str]
+    line: Line | None
 
 
 class Sender(BaseModel):
@@ -120,9 +164,10 @@ class ThreadPage(Owner):
     limit: Annotated[int, Field(ge=1, le=200)] = 50
     cursor: Cursor | None = None
 
-    def after(self) -> UUID | None:
-        """The message that the page before ended with."""
-        return from_prefixed(_CURSOR, self.cursor) if self.cursor else None
+    def after(self) -> int:
+        """The position that the page before ended at."""
+        key = from_prefixed(_CURSOR, self.cursor) if self.cursor else None
+        return key.int if key else 0
 
 
 @router.post("/messages", openapi_extra=IDEMPOTENT, response=answers(201, SentMessage, 403, 404, 409, 429))
@@ -164,8 +209,11 @@ def get_message(request: HttpRequest, message_id: str, query: Query[Owner]) -> H
 @router.get("/messages/{message_id}/thread", response=answers(200, Thread, 404))
 def get_thread(request: HttpRequest, message_id: str, query: Query[ThreadPage]) -> HttpResponse:
     """The thread of inline replies that a message belongs to, oldest first; by itself it is a thread of one."""
-    message = message_with(actor_of(request), id_in_path(message_id))
-    return respond(_thread(message, query))
+    actor = actor_of(request)
+    message = message_with(actor, id_in_path(message_id))
+    query.require(message.identity_id)
+    root_id = message.id if message.reply_unresolved else message.thread_root_id or message.id
+    return respond(_thread(actor, message.conversation_id, root_id, query))
 
 
 @router.get("/conversations/{conversation_id}/threads/{thread_id}", response=answers(200, Thread, 404))
@@ -173,23 +221,33 @@ def get_conversation_thread(
     request: HttpRequest, conversation_id: str, thread_id: str, query: Query[ThreadPage]
 ) -> HttpResponse:
     """A thread by its id, which is the id of the message that began it."""
-    message = message_with(actor_of(request), id_in_path(thread_id))
-    if message.conversation_id != id_in_path(conversation_id):
+    actor = actor_of(request)
+    conversation = conversation_with(actor, id_in_path(conversation_id))
+    query.require(conversation.identity_id)
+    return respond(_thread(actor, conversation.id, id_in_path(thread_id), query))
+
+
+def _thread(actor: Actor, conversation_id: UUID, root_id: UUID, query: ThreadPage) -> dict[str, Any]:
+    """One page; raises `NotFound` for a thread of which the actor sees nothing."""
+    rows = Message.objects.visible_to(actor).filter(_in_thread(root_id), conversation_id=conversation_id)
+    if not rows.exists():
         raise NotFound()
-    return respond(_thread(message, query))
+    found = rows.filter(position__gt=query.after()).order_by("position")
+    shapes = message_shapes(found[: query.limit + 1])
+    page, goes_on = shapes[: query.limit], len(shapes) > query.limit
+    return inkbox.thread(
+        {
+            "root_id": str(root_id),
+            "conversation_id": str(conversation_id),
+            "messages": page,
+            "next_cursor": prefixed(_CURSOR, UUID(int=page[-1]["position"])) if goes_on else None,
+        }
+    )
 
 
-def _thread(message: Message, query: ThreadPage) -> dict[str, Any]:
-    """A page of the message by itself, which is all of the thread, so that no page has a next one."""
-    query.require(message.identity_id)
-    after = query.after()
-    shape = {
-        "root_id": str(message.id),
-        "conversation_id": str(message.conversation_id),
-        "messages": [message_shape(message)] if after is None or after < message.id else [],
-        "next_cursor": None,
-    }
-    return inkbox.thread(shape)
+def _in_thread(root_id: UUID) -> Q:
+    """The message that began it and its replies, but not those that had to leave as ordinary messages."""
+    return Q(pk=root_id) | (Q(thread_root_id=root_id) & ~Q(reply_unresolved=True))
 
 
 def _sender(actor: Actor, body: Send, named: UUID | None) -> Identity:
@@ -210,32 +268,39 @@ def _sender(actor: Actor, body: Send, named: UUID | None) -> Identity:
     )
 
 
-def _check_reply(actor: Actor, body: Send) -> None:
-    """Inline replies leave as ordinary messages; raises `ReplyTargetNotFound`, and for a native one alone
-    `ReplyTargetUnavailable`."""
-    if body.reply_to_message_id is None or body.conversation_id is None:
-        return
-    target = Message.objects.visible_to(actor).filter(conversation=body.conversation_id, pk=body.reply_to_message_id)
-    if not target.exists():
-        # What may not be seen is missing before what is said of it.
-        conversation_with(actor, body.conversation_id)
-        raise ReplyTargetNotFound()
-    if not body.plain_reply_fallback:
-        raise ReplyTargetUnavailable()
-
-
 def _sent(actor: Actor, identity: Identity, body: Send) -> Answer:
-    _check_reply(actor, body)
     message = send_message(
         actor,
         identity=identity,
-        to=body.to,
-        conversation_id=body.conversation_id,
         text=body.text,
         media_urls=body.media_urls or (),
         send_style=body.send_style or "",
+        reply_to=body.reply_to_message_id,
+        require_native_reply=not body.plain_reply_fallback,
+        **_recipient(actor, identity, body),
     )
     return Answer.created({"message": inkbox.message(message_shape(message))}, message.id)
+
+
+def _recipient(actor: Actor, identity: Identity, body: Send) -> Recipient:
+    """Whom the message is for: a conversation, one human, or a group, known by who is in it or yet to be made."""
+    if body.to is None:
+        return {"conversation_id": body.conversation_id}
+    lines = own_lines(actor, [identity])[identity.id]
+    if len(body.to) == 1:
+        return {"to": body.to[0], "line": _line_to(actor, identity, lines, body.to[0])}
+    if group := group_of(actor, identity, lines, body.to):
+        return {"conversation_id": group.id}
+    if not lines:
+        raise GroupsUnsupported("Groups need a dedicated line; attach one to this identity.")
+    return {"recipients": body.to, "line": lines[0]}
+
+
+def _line_to(actor: Actor, identity: Identity, lines: list[Line], human: str) -> Line | None:
+    """A line of the identity's own, over which it may write first; None for a human it talks with over a shared one."""
+    shared = Conversation.objects.visible_to(actor).filter(identity=identity, human=human, owned_line=None)
+    talking = shared.filter(connection__status=Connection.Status.ACTIVE, visible_total__gt=0)
+    return None if not lines or talking.exists() else lines[0]
 
 
 def _filtered(actor: Actor, identity: Identity | None, query: MessageFilter) -> MessageQuerySet:
@@ -249,7 +314,9 @@ def _filtered(actor: Actor, identity: Identity | None, query: MessageFilter) -> 
         rows = rows.filter(is_blocked=query.is_blocked)
     rows = rows.filter(**query.conditions())
     if query.thread_id:
-        rows = rows.filter(pk=query.thread_id)
+        rows = rows.filter(_in_thread(query.thread_id))
+    if not query.include_groups and not query.conversation_id:
+        rows = rows.exclude(connection=None)
     if query.conversation_id:
         rows = rows.filter(conversation_id=query.conversation_id).order_by("-position")
     else:

@@ -24,7 +24,8 @@ class Claim(Body):
 @router.get("/numbers", response=answers(200, list[DedicatedNumber]))
 def list_numbers(request: HttpRequest) -> HttpResponse:
     """The organization's dedicated lines, oldest first; those of a bound key's identity for that key."""
-    rows = Line.objects.visible_to(actor_of(request)).prefetch_related("routes__identity").order_by("created_at", "id")
+    rows = Line.objects.visible_to(actor_of(request)).filter(service=Line.Service.IMESSAGE)
+    rows = rows.prefetch_related("routes__identity").order_by("created_at", "id")
     return respond([inkbox.number(line_shape(line)) for line in rows])
 
 

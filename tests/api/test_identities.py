@@ -91,12 +91,6 @@ def test_create_explains_a_bad_handle(admin: Api) -> None:
     }
 
 
-def test_create_cannot_claim_a_line(admin: Api) -> None:
-    response = admin.post("/identities/", {"agent_handle": "new", "claim_imessage_number": True})
-    assert response.status_code == 422
-    assert response.json()["detail"][0]["loc"] == ["body", "claim_imessage_number"]
-
-
 def test_list_shows_the_organizations_own_newest_first(
     admin: Api, identity: Identity, colleague: Identity, charlies_identity: Identity
 ) -> None:

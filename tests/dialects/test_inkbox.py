@@ -93,7 +93,7 @@ def shape_of_message(**facts: Any) -> dict[str, Any]:
     }
 
 
-GROUP = {"is_group": True, "connection_id": None, "participants": ["+15555550123", "+15555550124"]}
+GROUP: dict[str, Any] = {"is_group": True, "connection_id": None, "participants": ["+15555550123", "+15555550124"]}
 
 
 def test_a_text_in_a_group_names_its_sender_and_no_assignment() -> None:
@@ -145,6 +145,7 @@ def test_the_agents_tapback_in_a_group_names_whose_message_it_is_on() -> None:
 @pytest.mark.parametrize("state", ["creating", "not_created", "ready"])
 def test_a_group_says_how_far_its_making_is(state: str) -> None:
     facts = {"id": "c", "connection_status": None, "human": "", "created_at": "then", "updated_at": "then"}
-    shown = inkbox.conversation({**facts, **GROUP, "group_state": state})
+    people = [{"human": human, "name": None} for human in GROUP["participants"]]
+    shown = inkbox.conversation({**facts, **GROUP, "participants": people, "group_state": state})
     assert (shown["assignment_status"], shown["remote_number"], shown["group_creation_status"]) == (None, None, state)
     assert shown["participants"] == GROUP["participants"]
