@@ -31,7 +31,9 @@ def react(request: HttpRequest, body: NewReaction) -> HttpResponse:
     message = message_with(actor, body.message_id)
     kind, emoji = inkbox.tapback_of(body.reaction)
     tapback = send_tapback(actor, message, kind=kind, emoji=emoji, part_index=body.part_index)
-    return respond(inkbox.sent_reaction(tapback_shape(tapback, message)), status=201)
+    shape = tapback_shape(tapback, message)
+    # In a group our own has no human: then it is whose message it is on.
+    return respond(inkbox.sent_reaction({**shape, "human": tapback.human or message.human}), status=201)
 
 
 @router.delete("/reactions/{reaction_id}", response=answers(204, None, 403, 404, 409, 502))

@@ -150,10 +150,20 @@ class Human:
         """Text the agent's line; the bubble."""
         return self.installation.handset("POST", self.number, "texts", {"to": to or self.line, "text": words})
 
+    def answer(self, bubble: dict[str, Any], words: str) -> dict[str, Any]:
+        """Answer one bubble inline; the new one."""
+        body = {"to": self.line, "text": words, "reply_to": {"id": bubble["id"], "part": 0}}
+        return self.installation.handset("POST", self.number, "texts", body)
+
     def react(self, kind: str, *, emoji: str | None = None, remove: bool = False) -> None:
         """Put a tapback on the agent's last bubble, or take it back."""
         body = {"bubble": "last", "with": self.line, "kind": kind, "emoji": emoji, "remove": remove}
         self.installation.handset("POST", self.number, "tapbacks", body)
+
+    def groups(self) -> list[dict[str, Any]]:
+        """The groups that the human is in: each with its key, line, members and name."""
+        phones = self.installation.network("GET", "/control/handsets")["handsets"]
+        return [group for phone in phones if phone["number"] == self.number for group in phone["groups"]]
 
     def inbox(self, line: str | None = None) -> list[dict[str, Any]]:
         """The bubbles of the agent's thread, oldest first."""

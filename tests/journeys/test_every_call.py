@@ -4,7 +4,6 @@ import base64
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import psycopg
 import pytest
 
 from tests.installation import Installation, waited
@@ -173,7 +172,7 @@ def test_a_newer_client_repeats_finds_and_threads(
     day = {"start_datetime": "2026-01-01", "end_datetime": "2999-01-01", "tz": "Europe/Berlin"}
     assert len(call("imessages.list", **query, **day, limit=200)) >= 4
     replied = call("imessages.send", conversation_id=conversation, text="re", reply_to_message_id=first["id"])
-    assert replied["reply_to_message_id"] is None
+    assert replied["reply_to_message_id"] == first["id"]
 
 
 def test_media_travel_both_ways(call: Caller, guest: Human, conversation: str) -> None:
@@ -254,20 +253,80 @@ def test_signing_keys(call: Caller, identity: dict[str, Any]) -> None:
     assert call("_signing_keys.get_status")["configured"] is True
 
 
-def test_a_newer_client_claims_a_dedicated_line(call: Caller, installation: Installation) -> None:
+@pytest.fixture(scope="module")
+def owner(call: Caller) -> dict[str, Any]:
+    """An identity with a number of its own, which a newer client claimed and attached."""
     if not call.is_new:
-        pytest.skip("older clients cannot")
-    empty = call.refusal("imessages.claim_number", idempotency_key="claim")
-    assert (empty.type, empty.facts["retry_after_seconds"]) == ("DedicatedIMessageNumberInventoryPendingError", 3600)
-    with psycopg.connect(installation.database_url, autocommit=True) as connection:
-        connection.execute(
-            "INSERT INTO lines_line SELECT (jsonb_populate_record(line, jsonb_build_object("
-            " 'id', gen_random_uuid(), 'address', '+15555550999', 'kind', 'dedicated'))).*"
-            " FROM lines_line AS line WHERE kind = 'pool' LIMIT 1"
-        )
+        pytest.skip("older clients know no dedicated lines")
     line = call("imessages.claim_number", idempotency_key="claim")
     assert call("imessages.claim_number", idempotency_key="claim") == line
     assert line in call("imessages.list_numbers")
+    made = call("_ids_resource.create", agent_handle="owner", imessage_enabled=True)
+    attached = call("_ids_resource.update", "owner", imessage_number_id=line["id"])
+    assert attached["imessage_number"] == {name: line[name] for name in ("id", "number", "type")}
+    assert "owner" in [own["agent_handle"] for own in call("imessages.list_numbers")]
+    return {"id": made["id"], "number": line["number"]}
+
+
+def test_a_newer_client_writes_first_from_a_number_of_its_own(
+    call: Caller, installation: Installation, owner: dict[str, Any]
+) -> None:
+    stranger = Human(installation)
+    stranger.line = owner["number"]
+    sent = call("imessages.send", to=stranger.number, text="we have not met", agent_identity_id=owner["id"])
+    asked = stranger.wait_for_bubble("we have not met")
+    stranger.answer(asked, "who is that?")
+    answered = waited(lambda: call("imessages.get_thread", sent["id"])["messages"][1:], what="the inline reply")[0]
+    assert (answered["content"], answered["reply_to_message_id"]) == ("who is that?", sent["id"])
+    more = {"conversation_id": sent["conversation_id"], "reply_to_message_id": answered["id"]}
+    reply = call("imessages.send", **more, text="an agent", plain_reply_fallback=False)
+    assert stranger.wait_for_bubble("an agent")["reply_to"]
+    thread = call("imessages.get_conversation_thread", sent["conversation_id"], reply["thread_id"], limit=2)
+    rest = call("imessages.get_thread", reply["id"], limit=2, cursor=thread["next_cursor"])
+    assert [message["id"] for message in thread["messages"] + rest["messages"]] == [
+        sent["id"],
+        answered["id"],
+        reply["id"],
+    ]
+    rows = call("imessages.list", conversation_id=sent["conversation_id"], thread_id=reply["thread_id"])
+    assert len(rows) == 3
+
+
+def test_a_newer_client_talks_in_groups(call: Caller, installation: Installation, owner: dict[str, Any]) -> None:
+    humans = [Human(installation) for _ in range(2)]
+    numbers = [human.number for human in humans]
+    sent = call("imessages.send", to=numbers, text="hello both", agent_identity_id=owner["id"])
+    assert [recipient["remote_number"] for recipient in sent["recipients"]] == numbers
+    group = waited(humans[0].groups, what="the group on the phone")[0]
+    for human in humans:
+        human.line = group["key"]
+        human.wait_for_bubble("hello both")
+    humans[1].write("hello from me")
+    found = waited(
+        lambda: call("imessages.list", conversation_id=sent["conversation_id"], is_read=False)[:-1], what="the answer"
+    )[0]
+    assert (found["sender_number"], found["assignment_id"], found["is_group"]) == (numbers[1], None, True)
+    shown = call("imessages.get_conversation", sent["conversation_id"])
+    assert (sorted(shown["participants"]), shown["group_creation_status"]) == (sorted(numbers), "ready")
+    assert call("imessages.send", to=numbers[::-1], text="again", agent_identity_id=owner["id"])["is_group"]
+    assert len(humans[0].groups()) == 1
+    made = call("imessages.send_reaction", message_id=found["id"], reaction="love")
+    assert (made["assignment_id"], made["remote_number"]) == (None, numbers[1])
+    for deed in ("imessages.mark_conversation_read", "imessages.send_typing"):
+        assert call.refusal(deed, sent["conversation_id"]).status == 409
+    hidden, listed = (
+        call("imessages.list_conversations", agent_identity_id=owner["id"], include_groups=asked)
+        for asked in (False, True)
+    )
+    assert {row["id"] for row in listed} - {row["id"] for row in hidden} == {sent["conversation_id"]}
+
+
+def test_a_newer_client_is_told_when_no_line_is_left(call: Caller, owner: dict[str, Any]) -> None:
+    call("_ids_resource.create", agent_handle="second", imessage_enabled=True)
+    claimed = call("_ids_resource.update", "second", claim_imessage_number=True, idempotency_key="second")
+    assert claimed["imessage_number"]
+    empty = call.refusal("imessages.claim_number", idempotency_key="third")
+    assert (empty.type, empty.facts["retry_after_seconds"]) == ("DedicatedIMessageNumberInventoryPendingError", 3600)
 
 
 def test_the_end(call: Caller, identity: dict[str, Any], guest: Human, conversation: str) -> None:

@@ -27,6 +27,8 @@ ROUTER = "+15555550100"
 POOL = [f"+1555555010{n}" for n in range(1, 9)]
 # The organization's own: one that groups can be made with, and one that has SMS alone.
 OWNED = {"+15555550111": Line.Service.IMESSAGE, "+15555550112": Line.Service.SMS}
+# Nobody's yet: any organization may claim them.
+FREE = ["+15555550113", "+15555550114"]
 
 _ACTOR = Actor.system("quickstart")
 
@@ -96,7 +98,7 @@ def _lines() -> None:
         callback_secret="whsec_" + base64.b64encode(secrets.token_bytes(32)).decode(),
     )
     provisioning.install_callbacks(account)
-    for address in [ROUTER, *POOL, *OWNED]:
+    for address in [ROUTER, *POOL, *OWNED, *FREE]:
         kind = _kind(address)
         service = OWNED.get(address, Line.Service.IMESSAGE)
         simulation.add_line(address, kind=kind, service=service)
@@ -106,7 +108,7 @@ def _lines() -> None:
 
 
 def _kind(address: str) -> str:
-    if address in OWNED:
+    if address in {*OWNED, *FREE}:
         return Line.Kind.DEDICATED
     return Line.Kind.ROUTER if address == ROUTER else Line.Kind.POOL
 
