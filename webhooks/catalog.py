@@ -44,12 +44,21 @@ class Sample:
 
 
 def example_of(
-    event_type: str, *, organization_id: str, identity_id: str | None, sample: Sample = Sample()
+    event_type: str,
+    *,
+    organization_id: str,
+    identity_id: str | None,
+    message_id: str = _MESSAGE,
+    sample: Sample = Sample(),
 ) -> dict[str, Any]:
-    """Canonical event data as the real event would carry it, about nobody."""
+    """Canonical event data as the real event would carry it, about nobody.
+
+    `message_id` is another in each example that is sent: some receivers tell repeats by it.
+    """
     if event_type == "line.substituted":
-        return _substitution(sample)
-    message = _message(event_type, sample) | {"organization_id": organization_id, "identity_id": identity_id}
+        return {**_substitution(sample), "message_id": message_id}
+    about = {"id": message_id, "organization_id": organization_id, "identity_id": identity_id}
+    message = _message(event_type, sample) | about
     data = {
         "message": message,
         "line": {"id": _LINE, "address": sample.line, "kind": "dedicated", "service": sample.service},
@@ -62,7 +71,7 @@ def example_of(
         },
     }
     if event_type == "tapback.received":
-        data["tapback"] = _tapback(sample)
+        data["tapback"] = _tapback(sample) | {"message_id": message_id}
     return data
 
 

@@ -260,6 +260,7 @@ def _example(
             event_type,
             organization_id=organization_id,
             identity_id=str(identity.id) if identity else None,
+            message_id=str(event_id),
             sample=each,
         )
         agent = agent_of(identity) if identity else None

@@ -23,9 +23,10 @@ from events.models import Event
 from imessage.models import Conversation
 from tests import make
 from tests.webhooks.conftest import *  # noqa: F403 - endpoints on loopback, and a courier that goes home
-from tests.webhooks.endpoints import deliver, endpoint, subscribe
+from tests.webhooks.endpoints import deliver, endpoint, happen, subscribe
 from tests.webhooks.test_statistics import attempt, make_delivery
 from webhooks.courier import deliver_due
+from webhooks.fanout import fan_out
 from webhooks.models import Attempt, Delivery, Subscription
 from webhooks.signing import rotate_key, standard_headers
 
@@ -230,7 +231,52 @@ def test_two_endpoints_of_an_event_stand_on_one_page(
     assert "second.example.com" in text
 
 
+@pytest.mark.parametrize("dialect", ["agentphone", "contiguity"])
+def test_other_dialects_payloads_hide_from_viewers_what_inkbox_s_do(
+    dialect: str, as_bob: Client, as_alice: Client, identity: Identity, conversation: Conversation
+) -> None:
+    subscribe(identity, "https://hook.example.com", dialect=dialect, context_limit=5)
+    _, delivery = deliver(conversation, 2)
+    assert "text 1" in as_alice.get(page_of(delivery)).content.decode()
+    for address in (LIST, page_of(delivery)):
+        text = as_bob.get(address).content.decode()
+        assert [each for each in ("5555550123", "text 0", "text 1") if each in text] == []
+
+
+def test_a_test_of_an_endpoint_of_all_agents_stands_in_the_lists_without_an_agent(
+    as_alice: Client, identity: Identity
+) -> None:
+    endpoint_of_all = Subscription.objects.create(
+        organization=identity.organization,
+        url="https://x.example.com",
+        dialect="contiguity",
+        event_types=["message.received"],
+    )
+    delivery = one(endpoint_of_all, kind="test", state="failed")
+    for address in (LIST, page_of(delivery), reverse("console:webhook", args=[endpoint_of_all.id])):
+        assert as_alice.get(address).status_code == 200
+    assert shown(as_alice) == [str(delivery.id)]
+
+
 # --- Doing
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_several_parts_the_one_meant_is_sent_again(
+    as_alice: Client, identity: Identity, conversation: Conversation
+) -> None:
+    with endpoint() as there:
+        subscribe(identity, there.url, dialect="agentphone")
+        carousel = make.make_message(conversation, None)
+        for name in ("cat", "dog"):
+            make.make_media(carousel, f"https://files.example.com/{name}.png")
+        fan_out(happen(carousel).number)
+        first, second = Delivery.objects.order_by("part")
+        text = as_alice.get(page_of(first)).content.decode()
+        assert [f'id="to-{first.subscription_id}{end}"' in text for end in ("", "-1")] == [True, True]
+        assert as_alice.post(again(second), {"part": "1"}).status_code == 302
+        assert as_alice.post(again(second), {"part": "nonsense"}).status_code == 302
+        assert [request.body.decode() for request in there.requests] == [second.body, first.body]
 
 
 @pytest.mark.django_db(transaction=True)

@@ -156,6 +156,51 @@ def test_a_change_keeps_what_was_not_given_and_names_what_was(as_alice: Client, 
     assert subscription.sealed_auth_token == ""
 
 
+@pytest.mark.parametrize("whose", ["helper", "all"])
+@pytest.mark.parametrize("dialect", ["inkbox", "agentphone", "contiguity"])
+def test_an_endpoint_of_any_dialect_is_made_shown_changed_and_given_a_new_secret(
+    dialect: str, whose: str, as_alice: Client, as_bob: Client, identity: Identity
+) -> None:
+    form = as_alice.get(LIST + f"new/?dialect={dialect}").content.decode()
+    assert ('name="event_types"' in form, 'name="timeout"' in form) == (dialect == "inkbox", dialect == "agentphone")
+    owner = "helper" if whose == "helper" else f"all:{identity.organization_id}"
+    given = FORM | {"dialect": dialect, "identity": owner, "context_limit": "3", "timeout": "60"}
+    shown = as_alice.post(LIST + "new/", given)
+    assert shown["Cache-Control"] == "no-store"
+    assert "whsec_" in shown.content.decode()
+    subscription = Subscription.objects.get()
+    assert (subscription.dialect, subscription.identity) == (dialect, identity if whose == "helper" else None)
+    assert (subscription.context_limit, subscription.timeout) == ((3, 60) if dialect == "agentphone" else (None, None))
+    words = "only @helper" if whose == "helper" else "all agents"
+    for address in (LIST + f"?dialect={dialect}", page_of(subscription)):
+        text = as_bob.get(address).content.decode()
+        assert "whsec_" not in text
+        assert subscription.get_dialect_display() in text
+    assert words in as_bob.get(LIST).content.decode()
+    assert as_alice.get(at("change_webhook", subscription)).status_code == 200
+    changed = {name: value for name, value in given.items() if name != "identity"} | {"url": FORM["url"] + "/moved"}
+    assert as_alice.post(at("change_webhook", subscription), changed).status_code == 302
+    former = Subscription.objects.get()
+    rotated = as_alice.post(at("rotate_secret", subscription), {"confirmed": "1"})
+    assert "whsec_" in rotated.content.decode()
+    if former.has_own_secret:
+        assert Subscription.objects.get().sealed_secret != former.sealed_secret
+        for name in ("rotate_secret_at_once", "end_old_secret"):
+            assert as_alice.get(at(name, subscription)).status_code == 404
+
+
+def test_an_organization_s_endpoint_is_not_made_for_another_nor_seen_there(
+    as_alice: Client, as_charlie: Client, identity: Identity, charlies_identity: Identity
+) -> None:
+    theirs = FORM | {"identity": f"all:{charlies_identity.organization_id}"}
+    assert as_alice.post(LIST + "new/", theirs).status_code == 422
+    as_alice.post(LIST + "new/", FORM | {"identity": f"all:{identity.organization_id}", "dialect": "contiguity"})
+    subscription = Subscription.objects.get()
+    assert as_charlie.get(page_of(subscription)).status_code == 404
+    assert as_charlie.get(LIST).context["rows"] == []
+    assert as_alice.get(LIST + "new/?dialect=nonsense").status_code == 404
+
+
 # --- Trying, disabling, enabling, deleting
 
 

@@ -400,6 +400,7 @@ class TestOnTheWire:
         if of_all:
             assert send_test(admin, hook, identity=identity).succeeded
             assert there.payloads[-1]["agentId"] == prefixed("agt", identity.id)
+            assert len({request.headers["x-webhook-id"] for request in there.requests}) == 2
             with pytest.raises(NotFound):
                 send_test(admin, hook, identity=charlies_identity)
 
