@@ -489,7 +489,7 @@ def delivery(shape: Shape) -> dict[str, Any]:
         "messageId": shape["message_id"],
         "eventType": shape["event_type"],
         "channel": shape["channel"],
-        "status": _OUTCOMES[shape["state"]],
+        "status": _OUTCOMES[shape["fate"]],
         "httpStatus": shape["response_status"],
         "errorMessage": shape["error_detail"],
         "responseBody": shape["response_body"],
@@ -500,7 +500,7 @@ def delivery(shape: Shape) -> dict[str, Any]:
     }
 
 
-_OUTCOMES = {"pending": "pending", "delivered": "success", "failed": "failed", "cancelled": "failed"}
+_OUTCOMES = {"pending": "pending", "delivered": "success", "failed": "failed"}
 
 
 def tested(shape: Shape) -> dict[str, Any]:
@@ -513,36 +513,28 @@ def tested(shape: Shape) -> dict[str, Any]:
     }
 
 
-def delivery_stats(tally: list[dict[str, Any]]) -> dict[str, Any]:
+def delivery_stats(tally: Shape) -> dict[str, Any]:
     """How deliveries fared: in all, by event and by hour."""
-    by_event: dict[str, dict[str, int]] = {}
-    by_hour: dict[str, dict[str, int]] = {}
-    for row in tally:
-        outcome, count = _OUTCOMES[row["state"]], row["count"]
-        for counts in (
-            by_event.setdefault(WEBHOOK_EVENTS[row["event_type"]], {}),
-            by_hour.setdefault(row["hour"], {"total": 0, "success": 0, "failed": 0, "pending": 0}),
-        ):
-            counts[outcome] = counts.get(outcome, 0) + count
-        by_hour[row["hour"]]["total"] += count
-    hours = [{"hour": hour, **counts} for hour, counts in by_hour.items()]
-    return {**_totals(tally), "byEventType": by_event, "byHour": hours}
+    return {
+        "total": tally["total"],
+        **_outcomes(tally["counts"]),
+        "successRate": tally["success_rate"],
+        "byEventType": {WEBHOOK_EVENTS[name]: _outcomes(counts) for name, counts in tally["by_type"].items()},
+        "byHour": [
+            {"hour": row["hour"], "total": sum(row["counts"].values()), **_outcomes(row["counts"])}
+            for row in tally["by_hour"]
+        ],
+    }
 
 
-def all_time_stats(tally: list[dict[str, Any]]) -> dict[str, Any]:
+def all_time_stats(tally: Shape) -> dict[str, Any]:
     """How all deliveries fared."""
-    totals = _totals(tally)
-    del totals["pending"]
-    return totals
+    stats = delivery_stats(tally)
+    return {name: stats[name] for name in ("total", "success", "failed", "successRate")}
 
 
-def _totals(tally: list[dict[str, Any]]) -> dict[str, Any]:
-    counts = {"success": 0, "failed": 0, "pending": 0}
-    for row in tally:
-        counts[_OUTCOMES[row["state"]]] += row["count"]
-    settled = counts["success"] + counts["failed"]
-    rate = round(100 * counts["success"] / settled, 2) if settled else 0.0
-    return {"total": sum(counts.values()), **counts, "successRate": rate}
+def _outcomes(counts: Mapping[str, int]) -> dict[str, int]:
+    return {word: counts[fate] for fate, word in _OUTCOMES.items()}
 
 
 # --- Webhooks: what is posted (section 11)

@@ -370,7 +370,7 @@ class Deliveries(Answer):
 
 
 class AllTimeStats(Answer):
-    """The rate is in per cent of those that are settled."""
+    """The rate is the share of those that are settled, from 0 to 1."""
 
     total: int
     success: int

@@ -2,11 +2,7 @@
 
 import json
 from collections.abc import Iterable
-from datetime import UTC
 from typing import Any
-
-from django.db.models import Count
-from django.db.models.functions import TruncHour
 
 from accounts.models import Contact, Identity
 from core.phones import area_code_of
@@ -17,7 +13,8 @@ from lines.models import Line
 from lines.pacing import new_contacts_of
 from lines.pool import country_of, region_of
 from lines.showing import owners_of
-from webhooks.models import Attempt, Delivery, DeliveryQuerySet, Subscription
+from webhooks.models import Attempt, Delivery, Subscription
+from webhooks.tallies import Tally, fate_of, next_try_of, trouble_of
 
 
 def agent_shape(identity: Identity, lines: Iterable[Line]) -> dict[str, Any]:
@@ -118,22 +115,20 @@ def webhook_shape(hook: Subscription, secret: str) -> dict[str, Any]:
 
 
 def delivery_shape(delivery: Delivery) -> dict[str, Any]:
-    """A delivery with its last attempt, and of what was told only what tells it apart; prefetch `attempts`."""
+    """A delivery and its last request, as `webhooks.tallies` reads it; of what was told only what tells it apart."""
     told = json.loads(delivery.body)
-    attempts = sorted(delivery.attempts.all(), key=lambda attempt: attempt.at)
-    last = attempts[-1] if attempts else None
     return {
         "id": str(delivery.id),
         "message_id": told["data"].get("messageId"),
         "event_type": told["event"],
         "channel": told["channel"],
-        "state": delivery.state,
-        "response_status": last.response_status if last else None,
-        "error_detail": (last.error_detail or None) if last else None,
-        "response_body": last.response_body if last else None,
-        "attempts": len(attempts),
-        "last_attempt_at": iso(last.at) if last else None,
-        "next_attempt_at": iso(delivery.next_attempt_at) if delivery.state == Delivery.State.PENDING else None,
+        "fate": fate_of(delivery),
+        "response_status": delivery.last_status,
+        "error_detail": trouble_of(delivery),
+        "response_body": delivery.answer_body,  # type: ignore[attr-defined]  # annotated there
+        "attempts": delivery.tries,
+        "last_attempt_at": iso(delivery.last_try_at),
+        "next_attempt_at": iso(next_try_of(delivery)),
         "created_at": iso(delivery.created_at),
     }
 
@@ -148,11 +143,15 @@ def trial_shape(attempt: Attempt) -> dict[str, Any]:
     }
 
 
-def tally(rows: DeliveryQuerySet) -> list[dict[str, Any]]:
-    """How many deliveries fared how, by what they told of and the hour in which they began, oldest first."""
-    counted = rows.annotate(hour=TruncHour("created_at", tzinfo=UTC)).values("hour", "event_type", "state")
-    found = counted.annotate(count=Count("id")).order_by("hour", "event_type", "state")
-    return [{**row, "hour": iso(row["hour"])} for row in found]
+def tally_shape(tally: Tally) -> dict[str, Any]:
+    """How many deliveries fared how."""
+    return {
+        "total": tally.total,
+        "success_rate": tally.success_rate,
+        "counts": tally.counts,
+        "by_type": tally.by_type,
+        "by_hour": [{"hour": iso(hour), "counts": counts} for hour, counts in tally.by_hour],
+    }
 
 
 def _number(line: Line) -> dict[str, Any]:

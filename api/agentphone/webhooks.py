@@ -1,8 +1,9 @@
 """Webhooks of the project and of each agent, their deliveries and a way to try them
 (contract/agentphone.md, section 10)."""
 
-from datetime import timedelta
-from typing import Annotated, Literal
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Literal
 
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
@@ -22,7 +23,7 @@ from api.agentphone.answers import (
 )
 from api.agentphone.finding import agent_with
 from api.agentphone.messages import NamedId, Number
-from api.agentphone.shapes import delivery_shape, tally, trial_shape, webhook_shape
+from api.agentphone.shapes import delivery_shape, tally_shape, trial_shape, webhook_shape
 from api.auth import actor_of, key_of
 from api.parsing import TEXT, Body, Documented, respond
 from core.actor import Actor, Role
@@ -32,8 +33,9 @@ from dialects import agentphone
 from webhooks.catalog import Sample
 from webhooks.delivering import send_test
 from webhooks.models import Delivery as DeliveryRow
-from webhooks.models import DeliveryQuerySet, Subscription
+from webhooks.models import Subscription
 from webhooks.subscribing import CONTEXT_LIMIT, TIMEOUT, delete_subscription, hook_of, save_hook, secret_of
+from webhooks.tallies import FATES, Tally, deliveries_to, tally_of
 
 router = Router(tags=["Webhooks"])
 
@@ -74,6 +76,9 @@ class Lately(BaseModel):
     hours: Hours = 24
 
 
+NO_TALLY = Tally(dict.fromkeys(FATES, 0), {}, [])
+
+
 @router.get("/webhooks", response=answers(200, Webhook | None, 403))
 def get(request: HttpRequest) -> HttpResponse:
     """The project's webhook with its secret; null while there is none. Admin keys only."""
@@ -95,27 +100,26 @@ def delete(request: HttpRequest) -> HttpResponse:
     return _deleted(actor_of(request), _project(request))
 
 
-@router.get("/webhooks/deliveries", response=answers(200, Deliveries))
+@router.get("/webhooks/deliveries", response=answers(200, Deliveries, 403))
 def list_deliveries(request: HttpRequest, query: Query[DeliveryWindow]) -> HttpResponse:
-    """What went, or goes, to the project's webhook, newest first."""
-    rows = _since(_deliveries(request, None), query.hours)
-    page = _latest(rows)[query.offset : query.offset + query.limit]
-    total = rows.count()
-    items = [agentphone.delivery(delivery_shape(delivery)) for delivery in page]
+    """What went, or goes, to the project's webhook, newest first. Admin keys only."""
+    hook, items, total = hook_of(_project(request)), [], 0
+    if hook:
+        rows = deliveries_to(actor_of(request), hook, since=_since(query.hours))
+        items, total = _rows(rows[query.offset : query.offset + query.limit]), rows.count()
     return respond({"items": items, "total": total, "offset": query.offset, "limit": query.limit})
 
 
-@router.get("/webhooks/deliveries/stats", response=answers(200, DeliveryStats))
+@router.get("/webhooks/deliveries/stats", response=answers(200, DeliveryStats, 403))
 def stats(request: HttpRequest, query: Query[Lately]) -> HttpResponse:
-    """How the deliveries of the last hours fared, in all, by event and by hour."""
-    rows = _since(_deliveries(request, None), query.hours)
-    return respond(agentphone.delivery_stats(tally(rows)))
+    """How the deliveries of the last hours fared, in all, by event and by hour. Admin keys only."""
+    return respond(agentphone.delivery_stats(tally_shape(_tally(request, _since(query.hours)))))
 
 
-@router.get("/webhooks/deliveries/all-time", response=answers(200, AllTimeStats))
+@router.get("/webhooks/deliveries/all-time", response=answers(200, AllTimeStats, 403))
 def all_time_stats(request: HttpRequest) -> HttpResponse:
-    """How all deliveries that are kept fared."""
-    return respond(agentphone.all_time_stats(tally(_deliveries(request, None))))
+    """How all deliveries that are kept fared. Admin keys only."""
+    return respond(agentphone.all_time_stats(tally_shape(_tally(request, None))))
 
 
 @router.post("/webhooks/test", response=answers(200, Tested, 403, 404, 409))
@@ -150,8 +154,9 @@ def delete_of_agent(request: HttpRequest, agent_id: str) -> HttpResponse:
 @router.get("/agents/{agent_id}/webhook/deliveries", response=answers(200, list[Delivery], 404))
 def list_deliveries_of_agent(request: HttpRequest, agent_id: str, query: Query[DeliveryLimit]) -> HttpResponse:
     """What went, or goes, to an agent's own webhook, newest first."""
-    rows = _latest(_deliveries(request, agent_with(actor_of(request), agent_id)))
-    return respond([agentphone.delivery(delivery_shape(delivery)) for delivery in rows[: query.limit]])
+    actor = actor_of(request)
+    hook = hook_of(agent_with(actor, agent_id))
+    return respond(_rows(deliveries_to(actor, hook)[: query.limit]) if hook else [])
 
 
 @router.post("/agents/{agent_id}/webhook/test", response=answers(200, Tested, 403, 404, 409))
@@ -205,14 +210,14 @@ def _sample(body: Example | None) -> Sample:
     return Sample(**{name: value for name, value in given.items() if value is not None})
 
 
-def _deliveries(request: HttpRequest, identity: Identity | None) -> DeliveryQuerySet:
-    rows = DeliveryRow.objects.visible_to(actor_of(request))
-    return rows.filter(subscription__dialect=Subscription.Dialect.AGENTPHONE, subscription__identity=identity)
+def _tally(request: HttpRequest, since: datetime | None) -> Tally:
+    hook = hook_of(_project(request))
+    return tally_of(actor_of(request), hook, since=since) if hook else NO_TALLY
 
 
-def _since(rows: DeliveryQuerySet, hours: int | None) -> DeliveryQuerySet:
-    return rows.filter(created_at__gt=timezone.now() - timedelta(hours=hours)) if hours else rows
+def _since(hours: int | None) -> datetime | None:
+    return timezone.now() - timedelta(hours=hours) if hours else None
 
 
-def _latest(rows: DeliveryQuerySet) -> DeliveryQuerySet:
-    return rows.order_by("-created_at", "-id").prefetch_related("attempts")
+def _rows(deliveries: Iterable[DeliveryRow]) -> list[dict[str, Any]]:
+    return [agentphone.delivery(delivery_shape(delivery)) for delivery in deliveries]

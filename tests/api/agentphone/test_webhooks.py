@@ -108,13 +108,13 @@ def test_deliveries_and_how_they_fared_are_shown(admin: Phone, identity: Identit
     [row] = listed["items"]
     assert (row["messageId"], row["eventType"], row["status"]) == ("msg_1", "agent.message", "pending")
     stats = admin.get("/webhooks/deliveries/stats").json()
-    assert (stats["total"], stats["success"], stats["pending"], stats["successRate"]) == (2, 1, 1, 100.0)
-    assert stats["byEventType"] == {"agent.message": {"pending": 1, "success": 1}}
+    assert (stats["total"], stats["success"], stats["pending"], stats["successRate"]) == (2, 1, 1, 1.0)
+    assert stats["byEventType"] == {"agent.message": {"pending": 1, "success": 1, "failed": 0}}
     assert sum(hour["total"] for hour in stats["byHour"]) == 2
     assert admin.get("/webhooks/deliveries/all-time").json() == {
         "total": 4,
         "success": 2,
         "failed": 1,
-        "successRate": 66.67,
+        "successRate": 2 / 3,
     }
     assert admin.get(f"/agents/{agent_id(identity)}/webhook/deliveries").json() == []
