@@ -71,6 +71,7 @@ class SendblueDriver(Driver):
         typing_in=True,
         read_receipt=True,
         lookup=True,
+        groups=True,
         health="state, usage, contact status",
     )
 
@@ -79,7 +80,7 @@ class SendblueDriver(Driver):
             return SendReceipt.refused(
                 ProviderError(ErrorClass.RECIPIENT_UNREACHABLE, "lookup_sms", "Not on iMessage.")
             )
-        body: dict[str, Any] = {"number": order.human, "from_number": order.line}
+        body: dict[str, Any] = {"from_number": order.line, **_addressed(order)}
         body |= {"content": order.text} if order.text else {}
         body |= {"media_url": order.media[0]} if order.media else {}
         body |= {"send_style": order.effect} if order.effect in self.card.effects else {}
@@ -90,7 +91,11 @@ class SendblueDriver(Driver):
             body["reply_to"] |= {"part_index": order.reply_to.part} if order.reply_to.part else {}
         timeout = account.deadlines.send
         try:
-            answer = ask(account, lambda api: api.messages.with_raw_response.send(**body, timeout=timeout))
+            if order.group:
+                # Their typed call leaves out the effect and the callback, which are documented all the same.
+                answer = post(account, "/api/send-group-message", body, timeout=timeout)
+            else:
+                answer = ask(account, lambda api: api.messages.with_raw_response.send(**body, timeout=timeout))
         except ProviderCallFailed as failed:
             return self._not_sent(account, order, failed.error)
         return self._receipt(account, order, answer)
@@ -99,10 +104,10 @@ class SendblueDriver(Driver):
         rows = listed(
             account,
             timeout=account.deadlines.find_sent,
-            number=order.human,
             sendblue_number=order.line,
             is_outbound="true",
             updated_at_gte=since.isoformat(),
+            **_sought(order),
         )
         for row in reversed(rows):
             if row.get("message_handle") not in known and _is_of(order, row):
@@ -133,6 +138,8 @@ class SendblueDriver(Driver):
         post(account, "/api/send-reaction", body, timeout=account.deadlines.tapback)
 
     def typing(self, account: Account, *, line: str, human: str, on: bool, chat: str = "") -> None:
+        if not human:
+            return  # their groups show nobody typing
         timeout = account.deadlines.typing
         try:
             ask(
@@ -147,6 +154,8 @@ class SendblueDriver(Driver):
                 raise
 
     def mark_read(self, account: Account, *, line: str, human: str, chat: str = "") -> None:
+        if not human:
+            return  # a receipt names a human alone
         body = {"number": human, "from_number": line}
         post(account, "/api/mark-read", body, timeout=account.deadlines.mark_read)
 
@@ -233,6 +242,8 @@ class SendblueDriver(Driver):
 
     def _is_known_as_sms(self, account: Account, order: SendOrder) -> bool:
         """Asked before a first text that may not fall back: they fall back by themselves and cannot be told not to."""
+        if order.group:
+            return False
         try:
             return self.lookup_service(account, line=order.line, address=order.human).service == "sms"
         except ProviderCallFailed:
@@ -249,6 +260,7 @@ class SendblueDriver(Driver):
             state=state,
             service=service,
             line=str(message.get("from_number") or ""),
+            chat=_group_key(account, order, message),
             downgraded=flag(message.get("was_downgraded")),
             notes=["effect_dropped"] if order.effect and service != "imessage" else [],
         )
@@ -283,7 +295,37 @@ def _hook(registered: Any) -> dict[str, Any]:
     return registered if isinstance(registered, dict) else {"url": registered}
 
 
+def _addressed(order: SendOrder) -> dict[str, Any]:
+    """To whom; naming several humans makes the group of them, or finds it."""
+    if order.group is None:
+        return {"number": order.human}
+    return {"group_id": order.group.key} if order.group.key else {"numbers": list(order.group.members)}
+
+
+def _sought(order: SendOrder) -> dict[str, Any]:
+    """Where a lost text would be listed."""
+    if order.group is None:
+        return {"number": order.human}
+    return {"group_id": order.group.key} if order.group.key else {"message_type": "group"}
+
+
+def _group_key(account: Account, order: SendOrder, message: dict[str, Any]) -> str:
+    """Their name of the order's group; the answer to a send leaves it out, the message itself has it."""
+    known = order.group is None or order.group.key or message.get("group_id")
+    if known or not message.get("message_handle"):
+        return str(known) if order.group and known else ""
+    handle, timeout = str(message["message_handle"]), account.deadlines.find_sent
+    try:
+        found = ask(account, lambda api: api.messages.with_raw_response.retrieve(handle, timeout=timeout))
+    except ProviderCallFailed:
+        return ""
+    return str((found.get("data") or {}).get("group_id") or "")
+
+
 def _is_of(order: SendOrder, row: dict[str, Any]) -> bool:
     """Whether a listed message is the order's; links of files are rewritten on the way, so only texts compare."""
+    group = callbacks.group_of(row)
+    if order.group and not order.group.key and (group is None or set(group.members) != set(order.group.members)):
+        return False
     same = str(row.get("content") or "").split() == order.text.split()
     return same and bool(row.get("media_url")) == bool(order.media)

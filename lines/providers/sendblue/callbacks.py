@@ -32,7 +32,8 @@ def identify(body: bytes) -> CallbackId:
         way = "out" if event.get("is_outbound") else "in"
         key = f"{event['message_handle']}:{event.get('status')}:{way}"
         line, human = _ends(event)
-        return CallbackId(key=key, thread=f"{line}/{human}", at=time_of(event.get("date_updated")))
+        thread = f"{line}/{event.get('group_id') or human}"
+        return CallbackId(key=key, thread=thread, at=time_of(event.get("date_updated")))
     # No id and perhaps no time: two alike within some seconds are one that was repeated.
     digest = hashlib.sha256(body).hexdigest()
     return CallbackId(key=f"{digest}:{int(time.time()) // 10}")
@@ -55,18 +56,31 @@ def is_status(body: bytes) -> bool:
 
 
 def _ends(event: dict[str, Any]) -> tuple[str, str]:
-    """Our line and the human's address, whichever way the message went."""
+    """Our line and the human's address, whichever way the message went; into a group it went to nobody alone."""
     if event.get("is_outbound"):
         line, human = event.get("from_number"), event.get("to_number")
     else:
         line, human = event.get("to_number"), event.get("from_number")
-    return str(event.get("sendblue_number") or line or ""), str(human or event.get("number") or "")
+    human = "" if event.get("is_outbound") and event.get("group_id") else human or event.get("number") or ""
+    return str(event.get("sendblue_number") or line or ""), str(human)
+
+
+def group_of(message: dict[str, Any]) -> Group | None:
+    """The group that a message is in, with who is in it beside our line; None for a human alone."""
+    if not message.get("group_id"):
+        return None
+    people = [str(one) for one in message.get("participants") or []]
+    line, _ = _ends(message)
+    members = tuple(one for one in people if one != line)
+    return Group(str(message["group_id"]), members, str(message.get("group_display_name") or ""))
 
 
 def _told(event: dict[str, Any], line: str, human: str) -> list[Report]:
     """What became of a text from our line; one found by a poll may be nobody's order."""
     word, handle = str(event.get("status")), str(event["message_handle"])
+    group = group_of(event)
     thread: dict[str, Any] = {"line": line, "human": human, "at": time_of(event.get("date_updated"))}
+    thread |= {"chat": group.key} if group else {}
     if word not in STATES:
         return [Unrecognised(**thread, raw_type=f"status {word}"[:60])]
     state = STATES[word]
@@ -78,18 +92,21 @@ def _told(event: dict[str, Any], line: str, human: str) -> list[Report]:
         downgraded=flag(event.get("was_downgraded")),
         error=error_of(event) if state in {"error", "declined"} else None,
     )
-    own = OwnTextSeen(**thread, handle=handle, text=str(event.get("content") or ""), state=state)
+    own = OwnTextSeen(**thread, handle=handle, text=str(event.get("content") or ""), state=state, group=group)
     return [own, status] if event.get("polled") else [status]
 
 
 def _heard(event: dict[str, Any], line: str, human: str) -> list[Report]:
     text, service = str(event.get("content") or ""), SERVICES.get(str(event.get("service")).lower(), "imessage")
+    group = group_of(event)
     thread: dict[str, Any] = {"line": line, "human": human, "at": time_of(event.get("date_sent"))}
+    thread |= {"chat": group.key} if group else {}
     handle, media = str(event["message_handle"]), (Media(event["media_url"]),) if event.get("media_url") else ()
     if not text and not media:
         # A place, a card, a poll: nothing that an agent could be shown.
         return [Unrecognised(**thread, raw_type=f"message {event.get('message_type')}"[:60])]
-    tapback = None if media or event.get("group_id") else read_tapback(text)
+    # In a group a tapback does not say whose text it quotes.
+    tapback = None if media or group else read_tapback(text)
     if tapback:
         return [
             TapbackTextArrived(
@@ -111,7 +128,7 @@ def _heard(event: dict[str, Any], line: str, human: str) -> list[Report]:
             media=media,
             service=service,
             reply_to=_reply_target(event.get("reply_to")),
-            group=Group(str(event["group_id"])) if event.get("group_id") else None,
+            group=group,
         )
     ]
     return [*heard, OptedOut(**thread, word=text[:20])] if event.get("opted_out") else heard

@@ -49,8 +49,9 @@ def answered(account: Account, call: Callable[[SendblueAPI], Any]) -> httpx.Resp
     return answer if isinstance(answer, httpx.Response) else answer.http_response
 
 
-def post(account: Account, path: str, body: dict[str, Any], *, timeout: float) -> None:
-    ask(account, lambda api: api.post(path, body=body, cast_to=httpx.Response, options={"timeout": timeout}))
+def post(account: Account, path: str, body: dict[str, Any], *, timeout: float) -> dict[str, Any]:
+    """A call that their library does not have."""
+    return ask(account, lambda api: api.post(path, body=body, cast_to=httpx.Response, options={"timeout": timeout}))
 
 
 def listed(account: Account, *, timeout: float, **filters: Any) -> list[dict[str, Any]]:

@@ -31,11 +31,13 @@ from lines.providers.base import (
 )
 from lines.providers.sendblue import DRIVER
 from tests.lines.drivers import hosted
-from tests.lines.drivers.cases import FILE, HUMAN, LINE, STRANGER, DriverCases, Failure, Posted, Recorded
+from tests.lines.drivers.cases import FILE, HUMAN, LINE, NEWCOMER, STRANGER, DriverCases, Failure, Posted, Recorded
 
 SECRET = "shared secret"
 STATUS_URL = "https://switchboard.example.com/callbacks/1/2/3"
 AT = datetime(2026, 1, 1, 12, tzinfo=UTC)
+GROUP: dict[str, Any] = {"group_id": "g1", "message_type": "group", "participants": [HUMAN, LINE, STRANGER]}
+OURS: dict[str, Any] = {"human": "", "chat": "g1"}
 THREAD: dict[str, Any] = {"line": LINE, "human": HUMAN, "at": AT}
 
 
@@ -43,7 +45,7 @@ class Sendblue(hosted.Hosted):
     """Sendblue with two lines, one of which the cases use."""
 
     driver = DRIVER
-    sends_to = "/send-message"
+    sends_to = "-message"
 
     def __init__(self, process: hosted.StandIn) -> None:
         self.process = process
@@ -65,6 +67,17 @@ class Sendblue(hosted.Hosted):
     def human_sends_file(self) -> Posted:
         self.process.ask("text", line=LINE, human=HUMAN, media_url=FILE, service="SMS")
         return self.posted()
+
+    def group(self) -> Group:
+        members = (HUMAN, STRANGER)
+        return Group(self.process.ask("group", members=members), members)
+
+    def member_texts(self, group: Group, text: str) -> Posted:
+        self.process.ask("text", line=LINE, human=HUMAN, content=text, group=group.key)
+        return self.posted()
+
+    def grows(self, group: Group) -> None:
+        self.process.ask("group", group=group.key, members=[*group.members, NEWCOMER])
 
     def strange(self) -> Posted:
         self.process.ask("event", type="weather_changed", sendblue_number=LINE)
@@ -187,7 +200,26 @@ class TestSendblue(DriverCases):
             message(content="", message_type="location"),
             [Unrecognised(**THREAD, raw_type="message location")],
         ),
-        Recorded("group", message(group_id="g1"), [TextArrived(**THREAD, handle="SB-1", text="hi", group=Group("g1"))]),
+        Recorded(
+            "group",
+            message(**GROUP, group_display_name="Trip"),
+            [TextArrived(**THREAD, chat="g1", handle="SB-1", text="hi", group=Group("g1", (HUMAN, STRANGER), "Trip"))],
+        ),
+        Recorded(
+            "words like a tapback's, in a group",
+            message(**GROUP, content="Loved “ok”"),
+            [TextArrived(**THREAD, chat="g1", handle="SB-1", text="Loved “ok”", group=Group("g1", (HUMAN, STRANGER)))],
+        ),
+        Recorded(
+            "delivered in a group, found by a poll",
+            message(out=True, polled=True, **GROUP),
+            [
+                OwnTextSeen(
+                    **THREAD | OURS, handle="SB-1", text="hi", state="delivered", group=Group("g1", (HUMAN, STRANGER))
+                ),
+                replace(status("delivered"), **OURS),
+            ],
+        ),
         Recorded(
             "stop word",
             message(content="STOP", opted_out=True),
@@ -277,6 +309,19 @@ def test_every_send_names_its_line_and_where_its_status_goes(stand_in: Sendblue)
         "number": HUMAN,
         "from_number": LINE,
         "content": "named",
+        "send_style": "slam",
+        "status_callback": STATUS_URL,
+    }
+
+
+def test_a_text_into_a_group_says_as_much(stand_in: Sendblue) -> None:
+    group, how = stand_in.group(), {"status_url": STATUS_URL, "effect": "slam", "media": [FILE]}
+    DRIVER.send(stand_in.account, stand_in.order("hi", human="", group=group, **how))
+    assert stand_in.process.calls("/send-group-message")[-1]["body"] == {
+        "from_number": LINE,
+        "group_id": group.key,
+        "content": "hi",
+        "media_url": FILE,
         "send_style": "slam",
         "status_callback": STATUS_URL,
     }

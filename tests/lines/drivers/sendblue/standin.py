@@ -21,6 +21,7 @@ class Sendblue(Hosted):
         self.services: dict[str, str] = {}
         self.status_urls: dict[str, str] = {}
         self.opted_out: set[str] = set()
+        self.groups: dict[str, list[str]] = {}
         self.reactions: list[Json] = []
         self.lines = {line: {"status": "ONLINE", "hourly": 15, "daily": 50} for line in LINES}
         self._ids = itertools.count(1)
@@ -36,6 +37,11 @@ class Sendblue(Hosted):
         match call.method, call.path:
             case "POST", "/api/send-message":
                 return self._send(call.body)
+            case "POST", "/api/send-group-message":
+                return self._send_to_group(call.body)
+            case "GET", path if path.startswith("/api/v2/messages/"):
+                found = self.messages.get(path.rpartition("/")[2])
+                return Answer({"status": "OK", "data": found}) if found else Answer({"message": "Not found"}, 404)
             case "GET", "/api/v2/messages":
                 return self._list(call.query)
             case "GET", "/api/status":
@@ -62,6 +68,8 @@ class Sendblue(Hosted):
         match call.path.removeprefix("/_control/"):
             case "text":
                 return self._hear(**asked)
+            case "group":
+                return self._group(**asked)
             case "dashboard":
                 return self._deliver(
                     self._keep(asked["line"], asked["human"], {"content": asked["words"]}, service="iMessage")
@@ -114,7 +122,29 @@ class Sendblue(Hosted):
         self._deliver(message)
         return self.taken(Answer(accepted, 202))
 
-    def _keep(self, line: str, human: str, asked: Json, *, service: str, inbound: bool = False) -> Json:
+    def _group(self, members: list[str], group: str = "") -> str:
+        """Of the same people there is one, unless `group` says which is meant."""
+        same = [known for known, people in self.groups.items() if set(people) == set(members)]
+        key = group or (same[0] if same else f"group-{next(self._ids)}")
+        self.groups[key] = list(members)
+        return key
+
+    def _send_to_group(self, asked: Json) -> Answer:
+        """The answer does not name the group; the message does."""
+        line, group = asked.get("from_number"), asked.get("group_id") or self._group(asked.get("numbers") or [])
+        if line not in self.lines or len(self.groups.get(group, [])) < 2:
+            return _refusal(4000, "Bad request: a line of yours, and a group or its numbers")
+        message = self._keep(line, "", asked, service="iMessage", group=group)
+        self.status_urls[message["message_handle"]] = asked.get("status_callback", "")
+        accepted = {**message, "status": "QUEUED"}
+        for name in ("group_id", "group_display_name", "participants"):
+            accepted.pop(name)
+        self._deliver(message)
+        return self.taken(Answer(accepted, 202))
+
+    def _keep(
+        self, line: str, human: str, asked: Json, *, service: str, inbound: bool = False, group: str = ""
+    ) -> Json:
         message = {
             "accountEmail": "olga@example.com",
             "content": asked.get("content", ""),
@@ -134,9 +164,10 @@ class Sendblue(Hosted):
             "sendblue_number": line,
             "was_downgraded": None if inbound else service != "iMessage",
             "service": service,
-            "message_type": "message",
-            "group_id": "",
-            "participants": [human, line],
+            "message_type": "group" if group else "message",
+            "group_id": group,
+            "group_display_name": None,
+            "participants": [*self.groups.get(group, [human]), line],
             "send_style": asked.get("send_style", ""),
             "reply_to": asked.get("reply_to"),
             "opted_out": asked.get("opted_out", False),
@@ -153,7 +184,8 @@ class Sendblue(Hosted):
         self._move(message["message_handle"], status="SENT")
         if self.faults.get("silent"):
             return
-        self.show(message["number"], text=message["content"], line=message["sendblue_number"])
+        where = message["group_id"] or message["number"]
+        self.show(where, text=message["content"], line=message["sendblue_number"])
         # An SMS stays at "sent" for ever.
         if message["service"] == "iMessage":
             self._move(message["message_handle"], status="DELIVERED")
@@ -165,16 +197,17 @@ class Sendblue(Hosted):
         if where or self.webhooks.get("outbound"):
             self.post(message, url=where)
 
-    def _hear(self, line: str, human: str, **asked: Any) -> str:
+    def _hear(self, line: str, human: str, group: str = "", **asked: Any) -> str:
         service = asked.get("service") or self._service(human)
-        message = self._keep(line, human, asked, service=service, inbound=True)
+        message = self._keep(line, human, asked, service=service, inbound=True, group=group)
         self.post(message)
         return str(message["message_handle"])
 
     def _list(self, query: dict[str, str]) -> Answer:
         """Filtered as documented; times compare as the text they are."""
         found = list(self.messages.values())
-        for name in ("number", "sendblue_number", "from_number", "to_number", "status", "service"):
+        columns = ("number", "sendblue_number", "from_number", "to_number", "status", "service")
+        for name in (*columns, "group_id", "message_type"):
             if name in query:
                 found = [row for row in found if row[name] == query[name]]
         if "is_outbound" in query:
