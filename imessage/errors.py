@@ -127,6 +127,20 @@ class TapbackUnsupported(DomainError):
     code = "tapback_unsupported"
 
 
+class BackgroundUnsupported(DomainError):
+    """This thread cannot have a background."""
+
+    status = 400
+    code = "background_unsupported"
+
+
+class BadPicture(DomainError):
+    """The picture could not be fetched, or is none."""
+
+    status = 400
+    code = "bad_picture"
+
+
 class NoSuchPart(Invalid):
     """The message has no such part."""
 

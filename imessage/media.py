@@ -65,6 +65,19 @@ def store_upload(actor: Actor, *, name: str, declared_type: str, chunks: Iterabl
         return keep_upload(actor, file)
 
 
+def store_for(actor: Actor, found: Upload, *, identity: Identity) -> MediaFile:
+    """Keep a file that was fetched on behalf of an identity; as `store_upload`, and raises as `keep_upload` does."""
+    with tempfile.SpooledTemporaryFile(max_size=_SPOOLED) as content:
+        facts = _measured([found.content], content, limit=UPLOAD_LIMIT)
+        with _stored(facts, content, found.name, organization_id=identity.organization_id, identity=identity) as file:
+            return keep_upload(actor, file)
+
+
+def give_up(file: MediaFile) -> None:
+    """Nobody holds the file after all; it is forgotten with the next ones."""
+    MediaFile.objects.filter(pk=file.pk).update(expires_at=timezone.now())
+
+
 @contextmanager
 def upload(actor: Actor, *, name: str, declared_type: str, chunks: Iterable[bytes]) -> Iterator[MediaFile]:
     """Put a file into the storage for the actor's organization; what the block does not `keep_upload` goes again.
@@ -77,23 +90,8 @@ def upload(actor: Actor, *, name: str, declared_type: str, chunks: Iterable[byte
     identity = _uploader(actor)
     with tempfile.SpooledTemporaryFile(max_size=_SPOOLED) as content:
         facts = _measured(chunks, content, limit=UPLOAD_LIMIT)
-        # The row first, taking no room yet: should this process die, the bytes are found by it and forgotten.
-        file = MediaFile.objects.create(
-            organization_id=_organization_of(actor),
-            identity=identity,
-            source=MediaFile.Source.UPLOAD,
-            name=_shown_name(name),
-            path=_random_path(),
-            expires_at=timezone.now() + _UNFINISHED_KEPT,
-            sha256=facts.sha256,
-            content_type=facts.content_type,
-        )
-        file.size = facts.size
-        try:
-            file.path = _put(file, content)
+        with _stored(facts, content, name, organization_id=_organization_of(actor), identity=identity) as file:
             yield file
-        finally:
-            _take_back(file)
 
 
 def keep_upload(actor: Actor, file: MediaFile) -> MediaFile:
@@ -223,6 +221,29 @@ def forget() -> int:
 def storage() -> Storage:
     """Where the bytes lie: Django's storage named `media`."""
     return storages["media"]
+
+
+@contextmanager
+def _stored(
+    facts: _Facts, content: IO[bytes], name: str, *, organization_id: UUID, identity: Identity | None
+) -> Iterator[MediaFile]:
+    # The row first, taking no room yet: should this process die, the bytes are found by it and forgotten.
+    file = MediaFile.objects.create(
+        organization_id=organization_id,
+        identity=identity,
+        source=MediaFile.Source.UPLOAD,
+        name=_shown_name(name),
+        path=_random_path(),
+        expires_at=timezone.now() + _UNFINISHED_KEPT,
+        sha256=facts.sha256,
+        content_type=facts.content_type,
+    )
+    file.size = facts.size
+    try:
+        file.path = _put(file, content)
+        yield file
+    finally:
+        _take_back(file)
 
 
 def _uploader(actor: Actor) -> Identity | None:

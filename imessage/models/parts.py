@@ -11,6 +11,7 @@ from accounts.models import Identity, Organization
 from core.actor import Actor, TenantQuerySet
 from core.ids import uuid7
 from imessage.links import media_link
+from imessage.models.conversations import Conversation
 from imessage.models.messages import Message
 from lines.models import ProviderAccount
 
@@ -25,9 +26,10 @@ class MediaFileQuerySet(TenantQuerySet["MediaFile"]):
         return self.filter(state=MediaFile.State.STORED)
 
     def forgettable(self, now: datetime) -> Self:
-        """Files past their time that no message holds."""
+        """Files past their time that no message holds and that stand behind no thread."""
         held = Part.objects.filter(media=models.OuterRef("pk"))
-        return self.filter(~models.Exists(held), expires_at__lt=now)
+        shown = Conversation.objects.filter(background_id=models.OuterRef("pk"))
+        return self.filter(~models.Exists(held), ~models.Exists(shown), expires_at__lt=now)
 
 
 class MediaFile(models.Model):

@@ -1,16 +1,18 @@
 """One live tapback per sender and part; all that was told is kept."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
+from django.db import transaction
 
 from accounts.models import Identity
 from core.errors import Invalid, Upstream
 from events.models import Event
 from imessage import errors
-from imessage.models import Conversation, Message, Tapback, TapbackChange
-from imessage.tapbacks import send_tapback
-from lines.models import Line
+from imessage.models import Connection, Conversation, Message, Tapback, TapbackChange
+from imessage.tapbacks import newest_with_text, receive_tapback, send_tapback, take_back_own
+from lines.models import Line, ProviderAccount
 from tests import make
 from tests.providers.scripted import ScriptedDriver, tapback_event, tell
 
@@ -117,7 +119,7 @@ def test_a_tapback_on_a_blocked_message_stays_blocked(written: Conversation, ide
 
 
 def test_after_the_disconnect_no_tapback_reaches_the_agent(message: Message, line: Line) -> None:
-    type(message.connection).objects.update(status="released")
+    Connection.objects.update(status="released")
     assert tell(line.account, tapback_event(message, "like")).state == "unrouted"
     assert not Tapback.objects.exists()
 
@@ -165,3 +167,78 @@ def test_a_blocked_human_gets_none(message: Message, identity: Identity, driver:
     with pytest.raises(errors.RecipientBlocked):
         send_tapback(make.agent_of(identity), message, kind="like")
     assert driver.direct == []
+
+
+def test_an_emoji_goes_where_the_line_takes_it(message: Message, identity: Identity, driver: ScriptedDriver) -> None:
+    agent = make.agent_of(identity)
+    assert send_tapback(agent, message, kind="custom", emoji="🦊").emoji == "🦊"
+    driver.card = replace(driver.card, tapback_emoji=False)
+    with pytest.raises(errors.TapbackUnsupported):
+        send_tapback(agent, message, kind="custom", emoji="🐙")
+
+
+def test_sms_takes_no_tapback(written: Conversation, identity: Identity, driver: ScriptedDriver) -> None:
+    sms = make.make_message(written, service="sms", provider_handle="m2")
+    with pytest.raises(errors.TapbackUnsupported) as refused:
+        send_tapback(make.agent_of(identity), sms, kind="like")
+    assert (refused.value.status, driver.direct) == (400, [])
+
+
+def test_an_agent_takes_its_own_back_by_its_name(message: Message, identity: Identity, driver: ScriptedDriver) -> None:
+    agent = make.agent_of(identity)
+    send_tapback(agent, message, kind="like")
+    assert take_back_own(agent, message, kind="love") is None
+    taken = take_back_own(agent, message, kind="like")
+    assert taken
+    assert (taken.ended_at is None, live(message, "outbound")) == (False, [])
+    assert take_back_own(agent, message) is None
+    assert [call["remove"] for call in driver.direct] == [False, True]
+
+
+def test_the_newest_visible_message_is_found_by_its_text(written: Conversation) -> None:
+    second = make.make_message(written, "hello", direction="outbound", provider_handle="m2")
+    make.make_message(written, "hello", is_blocked=True, provider_handle="m3")
+    make.make_message(written, "hello", direction="outbound", status="queued")
+    assert newest_with_text(written, "hello") == second
+    assert newest_with_text(written, "hell") is None
+
+
+@pytest.fixture
+def in_group(identity: Identity, account: ProviderAccount) -> Message:
+    group = make.make_group(make.make_owned_line(identity, account=account), key="chat-7")
+    return make.make_message(group, direction="outbound", human="", provider_handle="g1")
+
+
+def test_in_a_group_everybody_has_a_tapback_of_their_own(
+    in_group: Message, identity: Identity, driver: ScriptedDriver
+) -> None:
+    for human in (make.HUMAN, make.OTHER_HUMAN):
+        for kind in ("like", "love"):
+            receive(in_group, human, kind)
+    send_tapback(make.agent_of(identity), in_group, kind="laugh")
+    rows = Tapback.objects.live().filter(message=in_group).order_by("created_at")
+    assert [(row.direction, row.human, row.kind) for row in rows] == [
+        ("inbound", make.HUMAN, "love"),
+        ("inbound", make.OTHER_HUMAN, "love"),
+        ("outbound", "", "laugh"),
+    ]
+    assert [(call["human"], call["chat"]) for call in driver.direct] == [("", "chat-7")]
+
+
+def test_in_a_group_a_removal_is_its_sender_s(in_group: Message) -> None:
+    receive(in_group, make.HUMAN, "like")
+    receive(in_group, make.OTHER_HUMAN, "like", removed=True)
+    assert live(in_group) == ["like"]
+
+
+def test_a_blocked_member_s_tapback_is_kept_and_silent(in_group: Message, identity: Identity) -> None:
+    make.make_rule(identity, make.OTHER_HUMAN)
+    receive(in_group, make.HUMAN, "like")
+    receive(in_group, make.OTHER_HUMAN, "like")
+    assert live(in_group) == ["like"]
+    assert TapbackChange.objects.get(is_blocked=True).human == make.OTHER_HUMAN
+
+
+def receive(message: Message, human: str, kind: str, *, removed: bool = False) -> None:
+    with transaction.atomic():
+        receive_tapback(make.operator(), message, kind=kind, emoji="", part_index=0, removed=removed, human=human)

@@ -82,6 +82,12 @@ class ScriptedDriver(SimulatedDriver):
     def mark_read(self, account: Any, **call: Any) -> None:
         self._direct(call)
 
+    def background(self, account: Any, **call: Any) -> None:
+        self._direct(call)
+
+    def rename_group(self, account: Any, **call: Any) -> None:
+        self._direct(call)
+
     def _direct(self, call: dict[str, Any]) -> None:
         if self.direct_fails:
             raise ProviderCallFailed(None)
