@@ -51,7 +51,7 @@ def standings(actor: Actor, identities: list[Identity]) -> list[Standing]:
     waiting = _counted(Conversation.objects.visible_to(actor).filter(identity__in=ids, waiting_since__isnull=False))
     used = used_of_caps(ids)
     last = _last(actor, ids)
-    endpoints = _endpoints(actor, ids)
+    endpoints = _endpoints(actor, identities)
     return [
         Standing(
             identity=identity,
@@ -82,17 +82,18 @@ def _last(actor: Actor, ids: list[UUID]) -> dict[UUID, datetime]:
     return {key: at for key, at in dated.values_list("pk", "last_at") if at}
 
 
-def _endpoints(actor: Actor, ids: list[UUID]) -> dict[UUID, str]:
-    rows = Subscription.objects.visible_to(actor).filter(identity__in=ids).exclude(status=Subscription.Status.DELETED)
-    words = {}
-    counted = (
-        rows.order_by()
-        .values("identity_id")
-        .annotate(
-            disabled=Count("pk", filter=Q(status=Subscription.Status.DISABLED)),
-            failing=Count("pk", filter=Q(failing_since__isnull=False)),
-        )
-    )
-    for row in counted:
-        words[row["identity_id"]] = "disabled" if row["disabled"] else "failing" if row["failing"] else "working"
-    return words
+# From bad to good.
+_WORST_FIRST = ("disabled", "failing", "working")
+
+
+def _endpoints(actor: Actor, identities: list[Identity]) -> dict[UUID, str]:
+    """The word for the worst of what each identity's events go to, its own endpoints and those of all agents."""
+    ids = {identity.id: identity.organization_id for identity in identities}
+    of_all = Q(identity=None, organization__in=set(ids.values()))
+    rows = Subscription.objects.visible_to(actor).kept().filter(Q(identity__in=ids) | of_all)
+    words: dict[tuple[UUID | None, UUID], set[str]] = {}
+    for row in rows.only("identity_id", "organization_id", "status", "failing_since"):
+        word = "disabled" if not row.is_active else "failing" if row.failing_since else "working"
+        words.setdefault((row.identity_id, row.organization_id), set()).add(word)
+    found = {key: words.get((key, owner), set()) | words.get((None, owner), set()) for key, owner in ids.items()}
+    return {key: min(said, key=_WORST_FIRST.index) for key, said in found.items() if said}
