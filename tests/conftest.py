@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from xdist.scheduler.loadfile import LoadFileScheduling
 
 from accounts.models import Identity, Organization, User
 from imessage.models import Conversation
@@ -13,6 +14,23 @@ from tests.providers.scripted import forget_jobs
 
 # What starts whole installations waits a lot: begun first, it leaves the small files to fill the gaps and the end.
 _FIRST = ("browser", "reliability", "journeys", "launch", "webhooks")
+
+# They share one installation, which costs more to start than all that they do with it.
+_TOGETHER = {f"tests/journeys/test_{name}.py" for name in ("every_call", "agentphone", "contiguity")}
+
+
+class _Files(LoadFileScheduling):
+    """A file goes to one worker as a whole, and so do those that belong together."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return "together" if file in _TOGETHER else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling | None:
+    """For `--dist loadfile` alone."""
+    return _Files(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -45,8 +45,9 @@ class Installation:
         self.log = self.home / "run.log"
         self.port = free_port()
         self.base_url = f"http://127.0.0.1:{self.port}"
-        # Lines that had trouble are trusted again within seconds, not minutes.
-        self._env = _clean_environment() | {"CORDBOARD_LINE_CALM_SECONDS": "2"} | dict(env or {})
+        # Lines that had trouble are trusted again within seconds, not minutes; commands, too, may name loopback.
+        ours = {"CORDBOARD_LINE_CALM_SECONDS": "2", "CORDBOARD_DEVELOPMENT": "1"}
+        self._env = _clean_environment() | ours | dict(env or {})
         self._options = [f"--web={web}", f"--workers={workers}", *([] if demo else ["--no-demo"])]
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -1,7 +1,7 @@
 """A vendor's own client library, unchanged, in a process of its own: a JSON command a line in, a result a line out.
 
-A command is `{"call": "imessage.send", "args": [...], "kwargs": {...}}`, and with `list` it asks for the names of what a
-resource can do. The result is `{"ok": value}`, or `{"refused": {"type": ..., "words": ..., ...}}` for what the client
+A command is `{"call": "imessage.send", "args": [...], "kwargs": {...}}`; with `list` it asks for the names of what
+a resource can do. The result is `{"ok": value}`, or `{"refused": {"type": ..., "words": ..., ...}}` for what the client
 raises.
 """
 

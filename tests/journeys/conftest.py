@@ -96,12 +96,6 @@ def begin(agent: Agent, guest: Human) -> str:
 
 @pytest.fixture(scope="session")
 def commons() -> Iterator[Installation]:
-    """One installation for all who need none of their own: the other vendors' clients."""
+    """One installation for all files of vendors' calls; tests/conftest.py has them run by one worker."""
     with Installation() as running:
         yield running
-
-
-@pytest.fixture(scope="session")
-def commons_key(commons: Installation) -> str:
-    """An admin key of the demo organization there."""
-    return commons.create_key(label="commons")

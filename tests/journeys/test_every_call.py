@@ -48,6 +48,11 @@ class Caller:
 
 
 @pytest.fixture(scope="module")
+def installation(commons: Installation) -> Installation:
+    return commons
+
+
+@pytest.fixture(scope="module")
 def call(admin_sdk: Sdk, version: str) -> Caller:
     return Caller(admin_sdk, version)
 
