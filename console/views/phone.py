@@ -1,46 +1,30 @@
 """A phone in the browser, in development only: whoever tries the product is the human, on the simulated network."""
 
+import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import wraps
 from typing import Any
 
 from django.contrib import messages
+from django.core.files.uploadedfile import UploadedFile
 from django.http import HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.http import urlencode
 from django.views.decorators.http import require_POST, require_safe
 
-from accounts.models import Identity
+from console import handset
 from console.entry import PageRequest, draw, page, toast
 from console.rail import has_phones
-from console.thread.words import GLYPHS
 from core.actor import Actor
 from core.errors import DomainError, NotFound
 from core.phones import e164
-from imessage.connecting import connect_command
-from imessage.models import Conversation
 from lines import simulation
-from lines.models import Line, Route
 
 # Fictional numbers, so that nobody types their own for want of another.
 SUGGESTED = ["+15555550141", "+15555550142", "+15555550143"]
-# As many bubbles as a screen scrolls through, and as many agents as a newcomer chooses from.
-BUBBLES = 60
-AGENTS = 8
 LARGEST_FILE = 10 * 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Thread:
-    """One thread of the phone: the line at the other end, and who stands behind it for this human."""
-
-    line: str
-    name: str
-    about: str
-    last: dict[str, Any] | None
-    unread: int
+PICTURES = {"image/png", "image/jpeg", "image/gif", "image/webp"}
 
 
 def of_the_simulator(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
@@ -89,13 +73,54 @@ def show_screen(request: PageRequest, actor: Actor, number: str) -> HttpResponse
 
 
 @of_the_simulator
+@require_safe
+def show_file(request: PageRequest, actor: Actor, number: str, file: str) -> HttpResponse:
+    """A picture that the network keeps, as the phone shows it."""
+    content, kind = simulation.file(file)
+    if kind not in PICTURES:
+        raise NotFound()
+    return HttpResponse(content, content_type=kind, headers={"Cache-Control": "private, max-age=3600"})
+
+
+@of_the_simulator
 @require_POST
 def write_text(request: PageRequest, actor: Actor, number: str) -> HttpResponse:
-    """The human sends a text, a file, or both to a line."""
-    line, words = request.POST.get("with", ""), request.POST.get("text", "").strip()
+    """The human sends a text, files, or both to a line or a group; one text however many files."""
+    words = request.POST.get("text", "").strip()
     if words or request.FILES:
-        simulation.text(number, to=line, text=words, media=_uploaded(request))
+        simulation.text(
+            number,
+            to=request.POST.get("with", ""),
+            text=words,
+            media=[_uploaded(file) for file in request.FILES.getlist("file")],
+            reply_to=request.POST.get("reply_to"),
+            effect=request.POST.get("effect") or None,
+        )
     return _answer(request, actor, number, wrote=True)
+
+
+@of_the_simulator
+@require_POST
+def open_group(request: PageRequest, actor: Actor, number: str) -> HttpResponse:
+    """The human makes a group with others and an agent's own number."""
+    group = simulation.open_group(
+        number,
+        line=request.POST.get("line", ""),
+        members=_numbers(request, "members"),
+        name=request.POST.get("name", "").strip(),
+    )
+    return HttpResponseRedirect(_address(number, group["key"]))
+
+
+@of_the_simulator
+@require_POST
+def change_group(request: PageRequest, actor: Actor, number: str) -> HttpResponse:
+    """The human names the group, takes somebody in or out, or leaves it."""
+    key = request.POST.get("with", "")
+    simulation.change_group(
+        number, key, add=_numbers(request, "add"), remove=_numbers(request, "remove"), name=request.POST.get("name")
+    )
+    return HttpResponseRedirect(_address(number, key))
 
 
 @of_the_simulator
@@ -138,87 +163,26 @@ def choose_service(request: PageRequest, actor: Actor, number: str) -> HttpRespo
 
 
 def _screen(request: PageRequest, actor: Actor, number: str) -> dict[str, Any]:
-    asked = request.POST.get("with") or request.GET.get("with", "")
-    phone = next((phone for phone in simulation.handsets() if phone["number"] == number), None)
-    threads = _threads(number, phone["threads"] if phone else [])
-    opened = next((thread for thread in threads if thread.line == asked), threads[0] if threads else None)
-    typing, cursor = _typing(request, number, opened.line if opened else "")
-    inbox = simulation.inbox(number, with_=opened.line)[-BUBBLES:] if opened else []
-    route = _route(number, opened.line) if opened else None
-    return {
-        "number": number,
-        "service": phone["service"] if phone else "imessage",
-        "threads": threads,
-        "opened": opened,
-        "bubbles": [_drawn(bubble, number) for bubble in inbox],
-        "has_unread": any(bubble["direction"] == "received" and not bubble["read_at"] for bubble in inbox),
-        "typing": typing,
-        "cursor": cursor,
-        "glyphs": list(GLYPHS.items()),
-        "commands": _commands(actor) if opened and route is None else [],
-        "thread_in_console": _conversation(actor, route),
-    }
+    return handset.screen(
+        actor,
+        number,
+        opened=request.POST.get("with") or request.GET.get("with", ""),
+        answered=request.GET.get("reply_to", ""),
+        typing=request.GET.get("typing", ""),
+        cursor=request.GET.get("cursor", ""),
+    )
 
 
-def _drawn(bubble: dict[str, Any], number: str) -> dict[str, Any]:
-    """The bubble with each tapback's sign, and which one is this human's own."""
-    signs = [{**tap, "glyph": tap["emoji"] or GLYPHS.get(tap["kind"], "•")} for tap in bubble["tapbacks"]]
-    mine = next((tap["kind"] for tap in signs if tap["from"] == number), "")
-    return {**bubble, "tapbacks": signs, "mine": mine}
+def _numbers(request: PageRequest, field: str) -> list[str]:
+    """The numbers in a field, with commas between them."""
+    given = re.split(r"[,;\n]", request.POST.get(field, ""))
+    return [e164(number.strip()) for number in given if number.strip()]
 
 
-def _threads(number: str, used: list[str]) -> list[Thread]:
-    """The routers first, then every line the phone has written with or is connected over."""
-    routes = Route.objects.live().filter(human=number).select_related("line", "identity")
-    names = {route.line.address: (f"@{route.identity.handle}", route.identity.display_name) for route in routes}
-    routers = [line.address for line in Line.objects.routers().order_by("created_at")]
-    lines = dict.fromkeys([*routers, *names, *used])
-    bubbles = simulation.inbox(number)
-    threads = []
-    for line in lines:
-        mine = [bubble for bubble in bubbles if line in {bubble["from"], bubble["to"]}]
-        name, about = names.get(line, ("Router", "Where agents are asked for") if line in routers else (line, "Nobody"))
-        unread = sum(1 for bubble in mine if bubble["direction"] == "received" and not bubble["read_at"])
-        threads.append(Thread(line=line, name=name, about=about, last=mine[-1] if mine else None, unread=unread))
-    return threads
-
-
-def _typing(request: PageRequest, number: str, line: str) -> tuple[str, int]:
-    """Whether the other end types, and the network's cursor; both travel in the address of the next look."""
-    cursor = request.GET.get("cursor", "")
-    news = simulation.wait(number, after=int(cursor) if cursor.isdecimal() else None, seconds=0)
-    typing = request.GET.get("typing", "")
-    for event in news["events"]:
-        if event.get("with") == line or event["type"] == "bubble":
-            typing = "1" if event["type"] == "typing" and event["on"] else ""
-    return typing, news["next"]
-
-
-def _route(number: str, line: str) -> Route | None:
-    return Route.objects.live().filter(human=number, line__address=line).first()
-
-
-def _conversation(actor: Actor, route: Route | None) -> Conversation | None:
-    if route is None:
-        return None
-    theirs = Conversation.objects.visible_to(actor).filter(identity_id=route.identity_id, human=route.human)
-    return theirs.order_by("-last_at").first()
-
-
-def _commands(actor: Actor) -> list[str]:
-    """What a newcomer may text to the router."""
-    agents = Identity.objects.visible_to(actor).live().filter(imessage_enabled=True).order_by("created_at")[:AGENTS]
-    return [connect_command(agent) for agent in agents]
-
-
-def _uploaded(request: PageRequest) -> list[str]:
-    file = request.FILES.get("file")
-    if file is None:
-        return []
+def _uploaded(file: "UploadedFile[bytes]") -> str:
     if (file.size or 0) > LARGEST_FILE:
         raise simulation.SimulatorRefused("The simulated network takes files of at most 10 MB.")
-    kind = file.content_type or "application/octet-stream"
-    return [simulation.add_file(file.read(), content_type=kind)]
+    return simulation.add_file(file.read(), content_type=file.content_type or "application/octet-stream")
 
 
 def _answer(request: PageRequest, actor: Actor, number: str, *, wrote: bool = False) -> HttpResponse:
@@ -232,13 +196,13 @@ def _refuse(request: PageRequest, refused: DomainError, number: str | None) -> H
     if request.htmx:
         return toast(request, refused)
     messages.error(request, refused.message)
-    return HttpResponseRedirect(
-        _address(number, "") if number and request.method == "POST" else reverse("console:phones")
-    )
+    if number and request.method == "POST":
+        return HttpResponseRedirect(_address(number, request.POST.get("with", "")))
+    return HttpResponseRedirect(reverse("console:phones"))
 
 
-def _address(number: str, line: str) -> str:
-    return reverse("console:phone", kwargs={"number": number}) + (f"?{urlencode({'with': line})}" if line else "")
+def _address(number: str, thread: str) -> str:
+    return reverse("console:phone", kwargs={"number": number}) + (f"?{urlencode({'with': thread})}" if thread else "")
 
 
 def _away(request: PageRequest, actor: Actor, away: DomainError) -> HttpResponse:
