@@ -17,13 +17,13 @@ from core.actor import Actor, Role
 from core.errors import Conflict, DomainError, Invalid, NotFound
 from core.texts import storable
 from events.record import record
-from imessage import media
+from imessage import groups, media
 from imessage.errors import BackgroundUnsupported, BadPicture, GroupsUnsupported
 from imessage.models import Conversation, MediaFile
 from imessage.receipts import require_reachable, speaks_imessage
+from lines.cards import card_of
 from lines.direct import direct_call
-from lines.providers import driver_of
-from lines.providers.base import Capabilities, ProviderCallFailed, Upload
+from lines.providers.base import Group, ProviderCallFailed, Upload
 from lines.threads import chat_of
 
 # Of the metadata as JSON in UTF-8, in bytes.
@@ -66,18 +66,15 @@ def rename_group(actor: Actor, conversation: Conversation, name: str) -> Convers
     if name == conversation.group_name:
         return conversation
     require_reachable(conversation, subject=Decision.Subject.RECEIPT)
-    if not _card(conversation).group_rename:
+    if not card_of(conversation.line).group_rename:
         raise GroupsUnsupported("This number cannot rename groups.")
     if not conversation.chat:
         raise Conflict("The group begins with its first message; it has no name before.")
     with direct_call(conversation.line) as (driver, account):
         driver.rename_group(account, line=conversation.line.address, chat=conversation.chat, name=name)
     with _locked(conversation) as conversation:
-        before = conversation.group_name
-        # The phone may have told of it already.
-        if name != before:
-            _keep(conversation, group_name=name)
-            _tell(actor, "conversation.renamed", conversation, before=before, after=name)
+        # The phone may have told of it already; then nothing changes any more.
+        groups.apply_roster(actor, conversation, Group(conversation.chat, name=name))
     return conversation
 
 
@@ -155,13 +152,8 @@ def _thread_with_background(actor: Actor, conversation: Conversation) -> Convers
 
 
 def _require_background(conversation: Conversation) -> None:
-    if not _card(conversation).background:
+    if not card_of(conversation.line).background:
         raise BackgroundUnsupported()
-
-
-def _card(conversation: Conversation) -> Capabilities:
-    line = conversation.line
-    return driver_of(line.account).card.without(line.lost_capabilities)
 
 
 def _check_metadata(metadata: dict[str, Any] | None) -> None:

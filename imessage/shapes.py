@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+from accounts.contacts import names_of
 from imessage.models import Conversation, Message, Part, Tapback
 from lines.models import Line
 
@@ -127,12 +128,14 @@ def conversation_shape(conversation: Conversation) -> dict[str, Any]:
 def group_shape(conversation: Conversation) -> dict[str, Any]:
     """Who a thread is with, and what the agent's program keeps with it; reads a group's participants.
 
-    Prefetch `participants`, narrowed by `.present()`, for lists."""
+    The organization's contact book names them before the provider does. Prefetch `participants`, narrowed by
+    `.present()`, for lists."""
     present = [one for one in conversation.participants.all() if one.left_at is None] if conversation.is_group else []
+    names = names_of(conversation.organization_id, [one.human for one in present]) if present else {}
     return {
         "is_group": conversation.is_group,
         "group_name": conversation.group_name or None,
-        "participants": [{"human": one.human, "name": one.name or None} for one in present],
+        "participants": [{"human": one.human, "name": names.get(one.human) or one.name or None} for one in present],
         "metadata": conversation.metadata,
     }
 

@@ -16,8 +16,8 @@ from imessage.models import Conversation, Direction, Message, Service, Tapback, 
 from imessage.receipts import require_reachable
 from imessage.shapes import tapback_shape
 from imessage.telling import tell
+from lines.cards import card_of
 from lines.direct import direct_call
-from lines.providers import driver_of
 from lines.threads import chat_of
 
 # What agents may send under its name (contract/inkbox.md 11.1).
@@ -174,8 +174,7 @@ def _reachable(message: Message) -> Conversation:
 def _check_supported(message: Message, kind: str) -> None:
     if message.service != Service.IMESSAGE:
         raise TapbackUnsupported("Only iMessage knows tapbacks; this message went over another service.")
-    card = driver_of(message.line.account).card.without(message.line.lost_capabilities)
-    if kind == TapbackKind.CUSTOM and not card.tapback_emoji:
+    if kind == TapbackKind.CUSTOM and not card_of(message.line).tapback_emoji:
         raise TapbackUnsupported(f"This number takes {', '.join(SENDABLE)} alone, no other emoji.")
 
 

@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 
 from django.utils import timezone
 
+from lines.cards import card_of
 from lines.models import Line, Recipient
 from lines.pacing import limits_of
 from lines.providers import driver_of, opened
@@ -42,14 +43,15 @@ def note_imessage(human: str) -> None:
 
 def should_look_up(line: Line, human: str, *, is_first: bool, now: datetime) -> bool:
     """Whether to ask before sending: on a first contact or after a downgrade, where the line can and may."""
+    if not card_of(line).lookup:
+        return False
     known = Recipient.objects.filter(human=human).first()
     return bool(is_first or (known and known.downgrades)) and may_look_up(line, now=now)
 
 
 def may_look_up(line: Line, *, now: datetime) -> bool:
     """Whether the line can look a number up, and has a lookup left by its pace."""
-    card = driver_of(line.account).card.without(line.lost_capabilities)
-    if not card.lookup:
+    if not card_of(line).lookup:
         return False
     limits = limits_of(line)
     asked = Recipient.objects.filter(looked_up_on=line)

@@ -9,7 +9,7 @@ from imessage.errors import RecipientBlocked
 from imessage.groups import group_title, with_members
 from imessage.models import Conversation, Message
 from imessage.sending import send_message
-from imessage.shapes import message_shape
+from imessage.shapes import group_shape, message_shape
 from lines.models import Line, ProviderAccount
 from lines.providers.base import Outcome, SendReceipt
 from tests import make
@@ -100,3 +100,11 @@ def test_an_answer_inline_names_its_parent(own: Line, identity: Identity, driver
     assert driver.sent[0].reply_to is not None
     assert driver.sent[0].reply_to.handle == parent.provider_handle
     assert (answer.reply_unresolved, answer.thread_root_id) == (False, parent.id)
+
+
+def test_the_contact_book_names_who_is_in_a_group(own: Line) -> None:
+    group = make.make_group(own, [ANNA, BEN])
+    make.make_contact(group.organization, ANNA, "Anna of the book")
+    group.participants.update(name="as the phone says")
+    told = group_shape(group)["participants"]
+    assert told == [{"human": ANNA, "name": "Anna of the book"}, {"human": BEN, "name": "as the phone says"}]

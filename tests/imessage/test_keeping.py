@@ -69,7 +69,8 @@ def test_a_group_is_renamed_on_the_phones(group: Conversation, identity: Identit
     for _ in range(2):
         group = keeping.rename_group(make.agent_of(identity), group, " Picnic ")
     assert driver.direct == [{"line": group.line.address, "chat": "chat-7", "name": "Picnic"}]
-    assert (group.group_name, told()) == ("Picnic", [("renamed", {"before": "Old", "after": "Picnic"})])
+    event = Event.objects.get(type="group.changed")
+    assert (group.group_name, event.data) == ("Picnic", {"joined": [], "left": [], "name": "Picnic"})
 
 
 def test_what_is_no_group_or_no_name_is_not_renamed(
