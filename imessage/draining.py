@@ -26,6 +26,7 @@ from imessage.models import Conversation, Direction, Message, Part, RouterMessag
 from lines import dispatching, health, pacing
 from lines.callbacks import status_url
 from lines.dispatching import ClaimLost, Step
+from lines.failover import identity_of
 from lines.models import RESERVED_FOR, Dispatch, Line, Route
 from lines.moving import is_opener
 from lines.pacing import Hold
@@ -448,6 +449,8 @@ class ConversationQueue:
         if not conversation.identity.is_reachable:
             return "identity_not_enabled"
         if message.connection is not None and not message.connection.is_active:
+            return "connection_released"
+        if message.is_group and identity_of(message.line) != conversation.identity_id:
             return "connection_released"
         for human in groups.members_of(conversation):
             given = verdict(conversation.identity, human, direction=Decision.Direction.OUTBOUND)

@@ -5,6 +5,7 @@ in which they were attached.
 """
 
 import contextlib
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -24,6 +25,9 @@ from lines.models import ANY_HUMAN, Line, Route
 
 _EXPIRY = Actor.system("expiry")
 
+# Why a connection ended that an attaching begins anew.
+_BY_DETACHING = "line"
+
 
 class NumberAttached(Conflict):
     """This number is another identity's; detach it first. Field: `identity_id`."""
@@ -34,9 +38,9 @@ class NumberAttached(Conflict):
 def attach(actor: Actor, line: Line, identity: Identity) -> Line:
     """Let the identity speak over an owned number, and have what is written to it; again changes nothing.
 
-    What humans wrote over it to another identity before stays that one's. Raises `Forbidden` unless an admin,
-    `LineReleased`, `NumberAttached`, `NotFound` for a number or an identity that is not of the actor's organization
-    or was deleted.
+    Whom it talked with over the number before it was detached, it is connected with again. What humans wrote over it
+    to another identity stays that one's. Raises `Forbidden` unless an admin, `LineReleased`, `NumberAttached`,
+    `NotFound` for a number or an identity that is not of the actor's organization or was deleted.
     """
     actor.require(Role.ADMIN)
     with transaction.atomic():
@@ -52,7 +56,7 @@ def attach(actor: Actor, line: Line, identity: Identity) -> Line:
         now = timezone.now()
         fields = {"identity": identity, "held_until": None, "created_at": now, "updated_at": now}
         Route.objects.update_or_create(line=line, line_kind=line.kind, human=ANY_HUMAN, defaults=fields)
-        _tell(actor, "line.attached", line, identity)
+        _tell(actor, "line.attached", line, identity, connections=_begin_connections_anew(actor, line, identity, now))
     return line
 
 
@@ -125,24 +129,42 @@ def _detach(actor: Actor, line: Line, identity: Identity) -> None:
 def _end_connections(actor: Actor, line: Line, identity: Identity, now: datetime) -> int:
     active = Connection.objects.filter(owned_line=line, identity=identity, status=Connection.Status.ACTIVE)
     ended = list(active.select_for_update(no_key=True).order_by("id"))
-    active.update(status=Connection.Status.RELEASED, released_at=now, released_by="line", updated_at=now)
-    of_connection = Conversation.objects.filter(connection__in=ended).values_list("connection_id", "id")
-    conversations = dict(of_connection)
+    active.update(status=Connection.Status.RELEASED, released_at=now, released_by=_BY_DETACHING, updated_at=now)
+    _tell_all(actor, "connection.released", ended, by=_BY_DETACHING)
+    return len(ended)
+
+
+def _begin_connections_anew(actor: Actor, line: Line, identity: Identity, now: datetime) -> int:
+    """Those that the detaching ended, for the threads that still hang on them."""
+    ended = Connection.objects.filter(
+        owned_line=line, identity=identity, status=Connection.Status.RELEASED, released_by=_BY_DETACHING
+    )
+    threads = Conversation.objects.filter(owned_line=line, identity=identity, connection__in=ended)
+    again = list(Connection.objects.filter(pk__in=threads.values("connection_id")).order_by("id"))
+    Connection.objects.filter(pk__in=[one.pk for one in again]).update(
+        status=Connection.Status.ACTIVE, released_at=None, released_by="", updated_at=now
+    )
+    _tell_all(actor, "connection.created", again)
+    return len(again)
+
+
+def _tell_all(actor: Actor, type: str, connections: Sequence[Connection], **more: str) -> None:
+    threads = Conversation.objects.filter(connection__in=connections).values_list("connection_id", "id")
+    thread_of = dict(threads)
     record_all(
         actor,
-        "connection.released",
+        type,
         [
             {
                 "organization_id": one.organization_id,
-                "identity_id": identity.id,
-                "conversation_id": conversations.get(one.id),
+                "identity_id": one.identity_id,
+                "conversation_id": thread_of.get(one.id),
                 "subject_id": one.id,
-                "data": {"human": one.human, "line_id": str(line.id), "by": "line"},
+                "data": {"human": one.human, "line_id": str(one.line_id), **more},
             }
-            for one in ended
+            for one in connections
         ],
     )
-    return len(ended)
 
 
 def _route(line: Line) -> Route | None:

@@ -11,11 +11,13 @@ from events.models import Event
 from imessage import owning
 from imessage.connecting import delete_identity
 from imessage.errors import ConnectionReleased
-from imessage.models import Connection, Conversation
+from imessage.models import Connection, Conversation, Message
 from imessage.receipts import check_reachable
+from imessage.sending import send_message
 from lines.claiming import LineReleased
-from lines.models import Line, Route
+from lines.models import Line, ProviderAccount, Route
 from tests import make
+from tests.providers.scripted import drain_now
 
 pytestmark = pytest.mark.django_db
 
@@ -107,3 +109,24 @@ def test_a_deleted_identity_leaves_its_numbers_to_its_organization(talk: Convers
     delete_identity(make.admin_of(identity.organization), identity)
     assert not Route.objects.live().exists()
     assert Line.objects.visible_to(make.admin_of(identity.organization)).get() == talk.line
+
+
+def test_attached_again_an_identity_goes_on_where_it_was(talk: Conversation, identity: Identity) -> None:
+    admin = make.admin_of(identity.organization)
+    for deed in (owning.detach, lambda actor, line: owning.attach(actor, line, identity)):
+        deed(admin, talk.line)
+    assert check_reachable(Conversation.objects.get(pk=talk.pk)).allowed
+    assert Event.objects.get(type="connection.created").conversation_id == talk.id
+
+
+def test_what_waited_for_a_detached_number_does_not_leave(identity: Identity, account: ProviderAccount) -> None:
+    line = make.make_owned_line(identity, account=account)
+    threads = [make.make_owned_conversation(line), make.make_group(line)]
+    for thread in threads:
+        send_message(make.admin_of(identity.organization), conversation=thread, text="too late")
+    owning.detach(make.admin_of(identity.organization), line)
+    for thread in threads:
+        drain_now(thread)
+    assert [(one.status, one.error_reason) for one in Message.objects.all()] == [
+        ("declined", "connection_released")
+    ] * 2
