@@ -6,6 +6,7 @@ holds both; each ignores what it does not know (section 2).
 
 import hashlib
 import hmac
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import PurePosixPath
@@ -113,6 +114,43 @@ def message_id(key: UUID, *, on_text_line: bool) -> str:
 def message_key(text: str) -> UUID | None:
     """The key inside a message's id of either kind; None when it is neither."""
     return from_prefixed(_IMESSAGE, text) or from_prefixed(_TEXT, text)
+
+
+def plain_text(message: str) -> str:
+    """A message without its light markup (section 4): no line of ours carries bold, italic, struck or underlined words.
+
+    A mark counts where it clasps words, so that names_like_this, 2 * 3 and addresses stay what they are.
+    """
+    pieces = _MARK.split(message)
+    opened: list[tuple[int, int]] = []
+    clasping: set[int] = set()
+    words_seen = 0
+    for index, piece in enumerate(pieces):
+        if index % 2 == 0:
+            words_seen += len(piece)
+            continue
+        before, after = _edge(pieces, index, -1), _edge(pieces, index, 1)
+        places = [place for place in opened if pieces[place[0]] == piece and place[1] < words_seen]
+        if places and not before.isspace() and (after in _ENDS or after.isspace()):
+            clasping |= {places[-1][0], index}
+            del opened[opened.index(places[-1]) :]
+        elif (before in _BEGINNINGS or before.isspace()) and after and not after.isspace():
+            opened = [*opened[-_DEEPEST_MARKUP:], (index, words_seen)]
+    return "".join(piece for index, piece in enumerate(pieces) if index not in clasping)
+
+
+_MARK = re.compile(r"(\*\*|__|~~|\*|_)")
+_DEEPEST_MARKUP = 8
+
+# What may stand before a mark that begins, and after one that ends; empty: the message's edge.
+_BEGINNINGS = {"", *"([{\"'*_~"}
+_ENDS = {"", *")]}\"'.,;:!?*_~"}
+
+
+def _edge(pieces: Sequence[str], index: int, step: int) -> str:
+    """The character next to a mark, before it or after it; empty at the message's edge."""
+    beside = pieces[index + step] or "".join(pieces[index + 2 * step : index + 2 * step + 1])
+    return beside[-1 if step < 0 else 0] if beside else ""
 
 
 def tapback_of(word: str) -> tuple[str, str] | None:

@@ -7,10 +7,12 @@ or that is merely not delivered yet, may reach the phone any time and is never s
 from dataclasses import dataclass
 from datetime import datetime
 
+from django.db.models import QuerySet
 from django.utils import timezone
 
+from accounts.models import Identity
 from core.actor import Actor
-from imessage.models import DeliveryStep, Message, Part, Service
+from imessage.models import Conversation, DeliveryStep, Message, Part, Service
 from imessage.senders import numbers_of
 from imessage.telling import tell
 from lines import recipients
@@ -66,6 +68,15 @@ def asked_service(message: Message) -> str:
 def can_send_sms(line: Line) -> bool:
     """Whether texts can leave over this line as SMS at all."""
     return line.service == Line.Service.SMS or "sms" in driver_of(line.account).card.services
+
+
+def could_fall_back(conversation: Conversation, line: Line | None) -> bool:
+    """Whether there is a number that could carry the conversation's texts as SMS: `line` if one is named."""
+    if line is not None or can_send_sms(conversation.line):
+        return line is None or can_send_sms(line)
+    if conversation.owned_line_id:
+        return _own_sms_lines(conversation.identity).exists()
+    return Line.objects.in_service().filter(kind=Line.Kind.POOL, service=Line.Service.SMS).exists()
 
 
 def begin_as_sms(message: Message, *, now: datetime) -> Message:
@@ -155,10 +166,13 @@ def _sms_line(message: Message) -> Line | None:
     if message.fallback_line is not None:
         return message.fallback_line
     if message.line.kind == Line.Kind.DEDICATED:
-        own = numbers_of(message.identity).filter(service=Line.Service.SMS, wanted=Line.Wanted.IN_SERVICE)
-        second = own.select_related("account").first()
+        second = _own_sms_lines(message.identity).select_related("account").first()
         return second or (message.line if can_send_sms(message.line) else None)
     return give_sms_line(message.identity, message.human)
+
+
+def _own_sms_lines(identity: Identity) -> QuerySet[Line]:
+    return numbers_of(identity).filter(service=Line.Service.SMS, wanted=Line.Wanted.IN_SERVICE)
 
 
 def _needs_second_address(message: Message) -> bool:

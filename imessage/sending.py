@@ -38,7 +38,7 @@ from imessage.errors import (
     ReplyTargetNotFound,
     ReplyTargetUnavailable,
 )
-from imessage.fallback import can_send_sms
+from imessage.fallback import can_send_sms, could_fall_back
 from imessage.groups import checked_members, members_of, open_group
 from imessage.media import part_for
 from imessage.models import Connection, Conversation, Direction, Message, Part, SendStyle
@@ -97,6 +97,7 @@ def send_message(
     require_native_reply: bool = False,
     fallback: str = Message.Fallback.IF_UNSUPPORTED_OR_FAILED,
     fallback_line: Line | None = None,
+    require_fallback: bool = False,
     is_fast: bool = False,
     substitution: Substitution | None = None,
 ) -> Message:
@@ -106,12 +107,13 @@ def send_message(
     `recipients`, who become a new group. From a `line` of its own (`senders.choose_sender`) an agent may write first;
     a human of the shared pool must have connected and written before. `reply_to` is a message of the same
     conversation; where it cannot be threaded the text goes as an ordinary one and says so, unless
-    `require_native_reply`. `fallback_line` is the number that SMS is to leave from. `is_fast` passes the line's own
-    pace. `substitution` is the sender's, if `line` stands in for another. The checks come in the order of
-    contract/inkbox.md 16.3 and raise `Invalid`, `NotFound` for an id that the identity or the actor does not know,
-    `NotE164`, `NoSender`, `NotEnabled`, `NotConnected`, `ConnectionReleased`, `RecipientBlocked`, `AwaitingInbound`,
-    `GroupsUnsupported`, `ReplyTargetNotFound`, `ReplyTargetUnavailable`, `FallbackImpossible`,
-    `FastTrackUnavailable`, `CapReached`, `QueueFull`. Committed when this returns outside a transaction.
+    `require_native_reply`. `fallback_line` is the number that SMS is to leave from; with `require_fallback` there must
+    be some. `is_fast` passes the line's own pace. `substitution` is the sender's, if `line` stands in for another.
+    The checks come in the order of contract/inkbox.md 16.3 and raise `Invalid`, `NotFound` for an id that the identity
+    or the actor does not know, `NotE164`, `NoSender`, `NotEnabled`, `NotConnected`, `ConnectionReleased`,
+    `RecipientBlocked`, `AwaitingInbound`, `GroupsUnsupported`, `ReplyTargetNotFound`, `ReplyTargetUnavailable`,
+    `FallbackImpossible`, `FastTrackUnavailable`, `CapReached`, `QueueFull`. Committed when this returns outside a
+    transaction.
     """
     _check_content(text, media_urls, send_style)
     if [conversation, conversation_id, to, recipients or None].count(None) != 3:
@@ -131,6 +133,8 @@ def send_message(
         if reply and require_native_reply and reply.unresolved:
             raise ReplyTargetUnavailable()
         _check_way(target, media_urls, fallback_line, is_fast=is_fast)
+        if require_fallback and not could_fall_back(target, fallback_line):
+            raise FallbackImpossible()
         now = _check_room(sender, target.line_id)
         parts = [Part(kind=Part.Kind.TEXT, text=text)] if text else []
         parts += [part_for(actor, url, organization_id=target.organization_id) for url in media_urls]

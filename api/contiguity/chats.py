@@ -119,7 +119,9 @@ def _target(actor: Actor, body: Reaction) -> Message:
     if body.message_id:
         return message_called(actor, body.message_id)
     chat = chat_between(actor, human=body.to or "", line=body.sender)
-    found = newest_with_text(chat, body.message or "")
+    words = body.message or ""
+    # Whoever sent it with markup names it so.
+    found = newest_with_text(chat, words) or newest_with_text(chat, contiguity.plain_text(words))
     if found is None:
         raise NoSuchMessage()
     return found

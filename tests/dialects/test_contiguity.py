@@ -188,3 +188,21 @@ def test_the_newest_secret_signs_verbatim() -> None:
 
 def test_every_payload_is_json() -> None:
     json.dumps(told("message.received", message=shape()))
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        ("**bold** and _italic_", "bold and italic"),
+        ("*italic*, ~~gone~~ and __under__!", "italic, gone and under!"),
+        ("**bold with _both_ in it**", "bold with both in it"),
+        ("(**so**)", "(so)"),
+        ("snake_case_name and 2 * 3 * 4", "snake_case_name and 2 * 3 * 4"),
+        ("https://example.com/_a_/__b__/c", "https://example.com/_a_/__b__/c"),
+        ("** not bold **", "** not bold **"),
+        ("**", "**"),
+        ("*" * 40, "*" * 40),
+    ],
+)
+def test_markup_is_taken_off(message: str, said: str) -> None:
+    assert contiguity.plain_text(message) == said

@@ -109,6 +109,16 @@ def test_a_fallback_number_must_know_sms(own: Line, identity: Identity, monkeypa
         write(own, identity, text="hello", fallback_line=own)
 
 
+def test_whoever_counts_on_sms_is_told_when_there_is_none(
+    own: Line, identity: Identity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imessage.fallback.can_send_sms", lambda line: line.service == "sms")
+    with pytest.raises(FallbackImpossible):
+        write(own, identity, text="hello", require_fallback=True)
+    make.make_owned_line(identity, service=Line.Service.SMS)
+    assert write(own, identity, text="hello", require_fallback=True)
+
+
 def test_a_stand_in_sends_and_is_told_of(own: Line, identity: Identity) -> None:
     spare = make.make_owned_line(identity)
     Line.objects.filter(pk=own.pk).update(seen=Line.Seen.DOWN, failover={"enabled": True, "mode": "all"})
