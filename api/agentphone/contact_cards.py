@@ -1,10 +1,11 @@
 """Who humans see a number as (contract/agentphone.md, section 8)."""
 
-from typing import Annotated
+from typing import Annotated, Self
 
 from django.http import HttpRequest, HttpResponse
 from ninja import Router
-from pydantic import Field
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from api.agentphone.answers import ContactCard, answers
 from api.agentphone.finding import number_with
@@ -21,10 +22,16 @@ CardName = Annotated[str, Field(max_length=200), *TEXT]
 
 
 class NewCard(Body):
-    firstName: Annotated[str, Field(min_length=1, max_length=200, pattern=r"\S"), *TEXT]  # noqa: N815 - the vendor's words
-    lastName: CardName  # noqa: N815
+    firstName: CardName | None = None  # noqa: N815 - the vendor's words
+    lastName: CardName | None = None  # noqa: N815
     displayName: CardName | None = None  # noqa: N815
     avatarUrl: Annotated[WebUrl, Field(max_length=500)] | None = None  # noqa: N815
+
+    @model_validator(mode="after")
+    def _named(self) -> Self:
+        if not (self.firstName or self.lastName or self.displayName):
+            raise PydanticCustomError("nameless", "A contact card needs a name.")
+        return self
 
 
 @router.get("/numbers/{number_id}/contact-card", response=answers(200, ContactCard, 404))
@@ -41,8 +48,8 @@ def put(request: HttpRequest, number_id: str, body: NewCard) -> HttpResponse:
     """Give a number a card; admin keys only."""
     actor = actor_of(request)
     card = {
-        "first_name": body.firstName,
-        "last_name": body.lastName,
+        "first_name": body.firstName or "",
+        "last_name": body.lastName or "",
         "display_name": body.displayName or "",
         "avatar_url": body.avatarUrl or "",
     }

@@ -1,4 +1,4 @@
-"""Conversations and their history; typing (contract/agentphone.md, section 6)."""
+"""Conversations, their history and what is kept with them; typing (contract/agentphone.md, section 6)."""
 
 from typing import Annotated, Any
 
@@ -17,9 +17,10 @@ from api.agentphone.finding import agent_with, conversation_with, conversations,
 from api.agentphone.lists import History, Window, answer_history, answer_window, rows_of
 from api.agentphone.shapes import thread_shape
 from api.auth import actor_of
-from api.parsing import respond
+from api.parsing import TEXT, Body, respond
 from core.actor import Actor
 from dialects import agentphone
+from imessage.keeping import keep_metadata, rename_group
 from imessage.models import Conversation
 from imessage.receipts import send_typing
 
@@ -28,6 +29,13 @@ router = Router(tags=["Conversations"])
 
 class Recent(BaseModel):
     message_limit: Annotated[int, Field(ge=1, le=100)] = 50
+
+
+class ConversationChanges(Body):
+    """Fields that are left out stay as they are; `metadata` is replaced whole, null clears it."""
+
+    metadata: dict[str, Any] | None = None
+    group_name: Annotated[str, Field(min_length=1, max_length=200), *TEXT] | None = None
 
 
 @router.get("/conversations", response=answers(200, Conversations))
@@ -47,6 +55,18 @@ def list_conversations_of_agent(request: HttpRequest, agent_id: str, query: Quer
 def get(request: HttpRequest, conversation_id: str, query: Query[Recent]) -> HttpResponse:
     """One conversation with its newest messages."""
     actor = actor_of(request)
+    return respond(detail(actor, conversation_with(actor, conversation_id), query.message_limit))
+
+
+@router.patch("/conversations/{conversation_id}", response=answers(200, ConversationDetail, 403, 404, 409, 502))
+def update(request: HttpRequest, conversation_id: str, query: Query[Recent], body: ConversationChanges) -> HttpResponse:
+    """Keep state with a conversation, or rename a group on everybody's phone."""
+    actor = actor_of(request)
+    conversation = conversation_with(actor, conversation_id)
+    if body.group_name is not None:
+        rename_group(actor, conversation, body.group_name)
+    if "metadata" in body.model_fields_set:
+        keep_metadata(actor, conversation, body.metadata)
     return respond(detail(actor, conversation_with(actor, conversation_id), query.message_limit))
 
 

@@ -3,7 +3,7 @@
 from django.http import HttpRequest
 
 from accounts.models import ApiKey
-from api.agentphone import agents, contact_cards, contacts, conversations, messages, numbers, webhooks
+from api.agentphone import agents, backgrounds, contact_cards, contacts, conversations, messages, numbers, webhooks
 from api.agentphone.errors import BadRequest
 from api.auth import Authorization
 from api.errors import DialectAPI
@@ -36,5 +36,5 @@ api = DialectAPI(
 )
 
 # A fixed path before the id that could stand in its place.
-for resource in (messages, conversations, agents, numbers, contact_cards, contacts, webhooks):
+for resource in (messages, conversations, backgrounds, agents, numbers, contact_cards, contacts, webhooks):
     api.add_router("", resource.router)

@@ -36,12 +36,12 @@ class Client:
             command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
         )
 
-    def __call__(self, name: str, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
         """Call a method; raises `Refused`."""
         self.called.add(name)
         return self._tell({"call": name, "args": args, "kwargs": kwargs})
 
-    def refusal(self, name: str, *args: Any, **kwargs: Any) -> Refused:
+    def refusal(self, name: str, /, *args: Any, **kwargs: Any) -> Refused:
         """How a call is refused; fails the test if it is not."""
         try:
             done = self(name, *args, **kwargs)

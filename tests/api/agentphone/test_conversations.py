@@ -143,3 +143,36 @@ def test_typing_on_sms_is_skipped(agent: Phone, provider: Provider, identity: Id
     make.make_message(conversation, "hi", service="sms")
     response = agent.post(f"/conversations/{conversation_id(conversation)}/typing", {})
     assert (response.json()["channel"], response.json()["status"], provider.calls) == ("sms", "skipped", [])
+
+
+def test_state_is_replaced_whole_and_cleared(agent: Phone, thread: Conversation) -> None:
+    path = f"/conversations/{conversation_id(thread)}"
+    assert agent.patch(path, {"metadata": {"step": 1, "name": "Ada"}}).json()["metadata"] == {"step": 1, "name": "Ada"}
+    assert agent.patch(path, {"metadata": {"step": 2}}).json()["metadata"] == {"step": 2}
+    assert agent.patch(path, {}).json()["metadata"] == {"step": 2}
+    assert agent.patch(path, {"metadata": None}).json()["metadata"] is None
+
+
+def test_only_groups_are_renamed(agent: Phone, thread: Conversation) -> None:
+    response = agent.patch(f"/conversations/{conversation_id(thread)}", {"group_name": "Trip", "metadata": {"step": 1}})
+    assert response.status_code == 422
+    assert agent.get(f"/conversations/{conversation_id(thread)}").json()["metadata"] is None
+
+
+def test_a_background_on_sms_changes_nothing(agent: Phone, identity: Identity) -> None:
+    conversation = make.make_owned_conversation(make.make_owned_line(identity, service="sms"))
+    make.make_message(conversation, "hi", service="sms")
+    path = f"/conversations/{conversation_id(conversation)}/background"
+    response = agent.post(path, {"image_url": "https://files.example.com/x.png"})
+    assert (response.status_code, response.json()) == (
+        200,
+        {
+            "conversationId": conversation_id(conversation),
+            "channel": "sms",
+            "hasBackground": False,
+            "backgroundId": None,
+            "backgroundVersion": None,
+            "changed": False,
+        },
+    )
+    assert agent.delete(path).status_code == 204
