@@ -299,8 +299,8 @@ def number(shape: Shape) -> dict[str, Any]:
         "location": {"country": shape["region"], "region": "", "city": ""},
         "carrier": _CARRIER,
         "capabilities": {
-            "intl_sms": shape["service"] == "sms",
-            "channels": ["sms", "mms"] if shape["service"] == "sms" else ["imessage"],
+            "intl_sms": shape["sends_texts"],
+            "channels": _channels(shape),
         },
         "health": {"reputation": 1.0 if shape["in_service"] else 0.0, "previous_owners": 0},
         "data": {"requirements": [], "e911_capable": False},
@@ -311,6 +311,11 @@ def number(shape: Shape) -> dict[str, Any]:
         "lease_status": _lease_status(shape) if shape["is_ours"] else None,
         "billing": {"method": "monthly", "period": _period(shape)} if shape["is_ours"] else None,
     }
+
+
+def _channels(shape: Shape) -> list[str]:
+    own = [] if shape["service"] == "sms" else ["imessage"]
+    return own + (["sms", "mms"] if shape["sends_texts"] else [])
 
 
 def available(shapes: Sequence[Shape]) -> dict[str, Any]:

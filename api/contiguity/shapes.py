@@ -5,6 +5,7 @@ from typing import Any
 from django.db.models import prefetch_related_objects
 from django.utils import timezone
 
+from imessage.fallback import can_send_sms
 from imessage.models import Conversation, Message, TapbackChange
 from imessage.shapes import iso, message_shape
 from lines.health.states import public_word, shown
@@ -43,6 +44,7 @@ def number_shape(line: Line, *, is_ours: bool) -> dict[str, Any]:
         "id": str(line.id),
         "address": line.address,
         "service": line.service,
+        "sends_texts": can_send_sms(line),
         "region": line.region or line.account.region,
         "in_service": public_word(shown(wanted=line.wanted, seen=line.seen, allowance=line.allowance)) == "active",
         "is_free": not is_ours,

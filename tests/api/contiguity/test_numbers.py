@@ -33,7 +33,7 @@ def shown(line: Line, **changes: Any) -> dict[str, Any]:
         "number": {"e164": line.address, "formatted": "+1 212-555-010" + line.address[-1]},
         "location": {"country": "US", "region": "", "city": ""},
         "carrier": "Contiguity",
-        "capabilities": {"intl_sms": False, "channels": ["imessage"]},
+        "capabilities": {"intl_sms": True, "channels": ["imessage", "sms", "mms"]},
         "health": {"reputation": 1.0, "previous_owners": 0},
         "data": {"requirements": [], "e911_capable": False},
         "created_at": AT_SECONDS,
