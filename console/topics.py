@@ -19,6 +19,8 @@ _TOPICS = {
     "message": ("threads", "thread:{conversation}"),
     "tapback": ("thread:{conversation}",),
     "media": ("thread:{conversation}",),
+    "conversation": ("threads", "thread:{conversation}"),
+    "group": ("threads", "thread:{conversation}"),
     "connection": ("threads", "thread:{conversation}", "identity:{identity}", "identities"),
     "reach": ("identity:{identity}", "reach:{identity}", "identities", "blocked", "rules", "rule:{subject}"),
     # Its handle stands in the rows of all these lists.

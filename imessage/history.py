@@ -69,6 +69,7 @@ def set_back_conversation(conversation: Conversation, at: datetime) -> None:
         _set_back_group(conversation, at)
     else:
         _set_back_connection(conversation, at)
+    _set_back_kept(conversation, at)
     said = Message.objects.filter(conversation=conversation, created_at__lte=at)
     blocked = said.filter(Q(is_blocked=True) | Q(released_at__gt=at))
     visible = said.filter(is_blocked=False).exclude(released_at__gt=at)
@@ -97,6 +98,32 @@ def _set_back_group(conversation: Conversation, at: datetime) -> None:
     for one in conversation.participants.all():
         if one.left_at and one.left_at > at:
             one.left_at = None
+
+
+def _set_back_kept(conversation: Conversation, at: datetime) -> None:
+    """What the agent keeps with the thread, told by the events of its changes; what never changed stands."""
+    events = Event.objects.filter(conversation_id=conversation.id).order_by("number")
+    states = events.filter(type="conversation.metadata_changed")
+    if known := states.filter(at__lte=at).last():
+        conversation.metadata = known.data["after"]
+    elif later := states.first():
+        conversation.metadata = later.data["before"]
+    pictures = events.filter(type__startswith="conversation.background_")
+    if pictures.exists():
+        shown = pictures.filter(at__lte=at).last()
+        file_id = shown.data.get("file_id") if shown else None
+        conversation.background_id = UUID(file_id) if file_id else None
+        conversation.background_version = shown.data["version"] if shown else 0
+    if conversation.is_group:
+        told = Q(type__startswith="message.", data__has_key="conversation") | Q(type="group.changed")
+        named = events.filter(told | Q(type="conversation.renamed"), at__lte=at).last()
+        conversation.group_name = _name_in(named) if named else conversation.group_name
+
+
+def _name_in(event: Event) -> str:
+    if event.type.startswith("message."):
+        return event.data["conversation"]["group_name"] or ""
+    return str(event.data.get("after") or event.data.get("name") or "")
 
 
 def events_of(rows: QuerySet[Event], conversation: Conversation) -> QuerySet[Event]:

@@ -218,9 +218,14 @@ def _lines(actor: Actor, thread: Conversation, at: datetime | None) -> Sequence[
 
 
 def _background(reading: Reading) -> Background | None:
-    """The picture behind the thread as it is now."""
+    """The picture behind the thread as it is now, or was then."""
     thread = reading.thread
-    return Background(thread.background_version, None) if thread.background_id else None
+    if thread.background_id is None:
+        return None
+    changes = Event.objects.visible_to(reading.actor).filter(
+        conversation_id=thread.id, type="conversation.background_changed", data__version=thread.background_version
+    )
+    return Background(thread.background_version, changes.values_list("at", flat=True).first())
 
 
 def _carriers(connection: Connection) -> list[tuple[Line, datetime]]:

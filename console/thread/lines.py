@@ -52,6 +52,7 @@ def lines_of(
     lines = [line for line in around if (begins is None or line.at >= begins) and (ends is None or line.at <= ends)]
     lines += _revisions(people, thread, begins, ends)
     lines += _shadowed(people, thread, _between("at", begins, ends) & _between("judged_at", None, known_at))
+    lines += [line for line in _kept(actor, thread, ends) if begins is None or line.at >= begins]
     lines += _webhooks(actor, thread, begins, ends)
     return sorted(lines, key=lambda line: line.at)
 
@@ -110,6 +111,38 @@ def _members(people: People, thread: Conversation, ends: datetime | None) -> Ite
             )
         if one.left_at and (ends is None or one.left_at <= ends):
             yield SystemLine(key=f"{one.id}-left", text=f"{_capital(people.words(one.human))} left", at=one.left_at)
+
+
+def _kept(actor: Actor, thread: Conversation, ends: datetime | None) -> Iterable[SystemLine]:
+    """New names of a group, other pictures behind the thread, numbers that stood in."""
+    events = Event.objects.visible_to(actor).filter(_between("at", None, ends), conversation_id=thread.id)
+    name = ""
+    for event in events.filter(type__in=_KEPT).order_by("-number")[:MOST][::-1]:
+        before, name = name, str(event.data.get("after") or event.data.get("name") or name)
+        text = _kept_words(event, name, is_named=name != before)
+        if text:
+            by = f"by {event.actor.get('label', 'somebody')}" if event.type.startswith("conversation.") else ""
+            yield SystemLine(key=f"e{event.number}", text=text, at=event.at, icon="edit", detail=by)
+
+
+def _kept_words(event: Event, name: str, *, is_named: bool) -> str:
+    if event.type == "conversation.background_changed":
+        return f"Background changed, version {event.data['version']}"
+    if event.type == "conversation.background_removed":
+        return "Background taken away"
+    if event.type == "line.substituted":
+        used, original = (pretty(event.data[which]["address"]) for which in ("used", "original"))
+        return f"{used} stood in for {original}, which could not send: {event.data['reason'].replace('_', ' ')}"
+    return f"Group named {name}" if is_named else ""
+
+
+_KEPT = (
+    "group.changed",
+    "conversation.renamed",
+    "conversation.background_changed",
+    "conversation.background_removed",
+    "line.substituted",
+)
 
 
 def _revisions(

@@ -98,6 +98,8 @@ def ways(actor: Actor, message: Message) -> list[str]:
         return told
     if message.is_fast:
         told.append("By the fast lane: it passes the line's own pace")
+    if message.is_group:  # SMS carries no groups
+        return told
     from_there = f", from {number(actor, message.fallback_line)}" if message.fallback_line else ""
     return [*told, f"{_FALLBACKS.get(message.fallback, message.fallback)}{from_there}"]
 
