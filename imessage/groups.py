@@ -1,6 +1,7 @@
 """Groups: who is in one, how it comes about, and what the provider calls it. They live on dedicated lines."""
 
 from collections.abc import Collection, Sequence
+from typing import Literal
 from uuid import UUID
 
 from django.db.models import Count, Q
@@ -14,7 +15,7 @@ from core.phones import e164, pretty
 from core.texts import cleaned
 from events.record import record
 from imessage.errors import GroupsUnsupported
-from imessage.models import UNNAMED, Conversation, Participant
+from imessage.models import UNNAMED, Conversation, Message, Participant
 from lines.cards import card_of
 from lines.models import Line
 from lines.providers.base import Group
@@ -110,6 +111,14 @@ def apply_roster(actor: Actor, conversation: Conversation, group: Group, *, besi
         conversation.group_name = name
         conversation.save(update_fields=["group_name"])
     _tell(actor, "group.changed", conversation, {"joined": joined, "left": left, "name": conversation.group_name})
+
+
+def making_of(conversation: Conversation) -> Literal["ready", "creating", "not_created"]:
+    """How far a group has come about on the phones: whether the provider has named it, or can no more."""
+    if conversation.chat or not conversation.is_group:
+        return "ready"
+    tried = conversation.messages.exclude(status__in=[Message.Status.ERROR, Message.Status.DECLINED])
+    return "creating" if tried.exists() else "not_created"
 
 
 def members_of(conversation: Conversation) -> list[str]:

@@ -19,7 +19,8 @@ from core.errors import Conflict, NotFound
 from dialects import inkbox
 from imessage.connecting import release
 from imessage.errors import ConnectionReleased
-from imessage.models import Connection, Conversation, Message
+from imessage.groups import making_of
+from imessage.models import Connection, Conversation
 from imessage.receipts import mark_read, send_typing
 from imessage.shapes import Seen, conversation_shape, conversation_summary_shape
 
@@ -60,7 +61,7 @@ def list_conversations(request: HttpRequest, query: Query[ConversationFilter]) -
     page = rows[query.offset : query.offset + query.limit]
     return respond(
         [
-            inkbox.conversation_summary({**conversation_summary_shape(found, seen), "group_state": _group_state(found)})
+            inkbox.conversation_summary({**conversation_summary_shape(found, seen), "group_state": making_of(found)})
             for found in page
         ]
     )
@@ -71,7 +72,7 @@ def get_conversation(request: HttpRequest, conversation_id: str, query: Query[Ow
     """One conversation; naming an identity asserts that it is the owner."""
     conversation = conversation_with(actor_of(request), id_in_path(conversation_id))
     query.require(conversation.identity_id)
-    return respond(inkbox.conversation({**conversation_shape(conversation), "group_state": _group_state(conversation)}))
+    return respond(inkbox.conversation({**conversation_shape(conversation), "group_state": making_of(conversation)}))
 
 
 @router.get("/assignments", response=answers(200, list[Assignment], 403, 404))
@@ -120,14 +121,6 @@ def _of_one_human(conversation: Conversation) -> Conversation:
     if conversation.is_group:
         raise NotInGroups()
     return conversation
-
-
-def _group_state(conversation: Conversation) -> inkbox.GroupStateWord:
-    """How far the making of a group is: whether the provider has named it, or can no more."""
-    if conversation.chat or not conversation.is_group:
-        return "ready"
-    tried = conversation.messages.exclude(status__in=[Message.Status.ERROR, Message.Status.DECLINED])
-    return "creating" if tried.exists() else "not_created"
 
 
 def _seen(actor: Actor, is_blocked: bool | None) -> Seen:

@@ -7,6 +7,7 @@ from typing import Any
 from console.thread.window import MOST
 from core.actor import Actor, Role
 from dialects import inkbox
+from imessage.groups import making_of
 from imessage.listing import message_shapes
 from imessage.models import Conversation, Message, TapbackChange
 from imessage.shapes import Seen, conversation_shape, conversation_summary_shape
@@ -48,13 +49,15 @@ def seen_by_agent(thread: Conversation, *, first: int) -> AgentView:
     """What the agent's key gets from position `first` on."""
     agent = agent_of(thread)
     rows = Conversation.objects.visible_to(agent).filter(pk=thread.pk, visible_total__gt=0)
-    found = rows.select_related("connection", "visible_last").prefetch_related("visible_last__parts").first()
+    rows = rows.select_related("connection", "visible_last").prefetch_related("visible_last__parts", "participants")
+    found = rows.first()
     if found is None:
         return AgentView(conversation=None, summary={})
+    making = {"group_state": making_of(found)}
     messages = Message.objects.visible_to(agent).filter(conversation=found, position__gte=first).order_by("position")
     return AgentView(
-        conversation=inkbox.conversation(conversation_shape(found)),
-        summary=inkbox.conversation_summary(conversation_summary_shape(found, Seen.VISIBLE)),
+        conversation=inkbox.conversation({**conversation_shape(found), **making}),
+        summary=inkbox.conversation_summary({**conversation_summary_shape(found, Seen.VISIBLE), **making}),
         messages=[inkbox.message(shape) for shape in message_shapes(messages[:MOST])],
     )
 

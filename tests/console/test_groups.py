@@ -11,10 +11,14 @@ from django.utils import timezone
 from accounts.models import Identity
 from contactrules.models import ContactRule
 from core.actor import Actor
+from core.phones import pretty
+from events.record import record
+from imessage.keeping import keep_metadata
 from imessage.models import Conversation
 from imessage.telling import tell
 from tests import make
 from tests.console.test_thread import read
+from tests.console.test_thread_agent import api, as_agent
 
 DANA, EVE, FRED = "+15555550123", "+15555550124", "+15555550125"
 
@@ -182,3 +186,92 @@ def test_a_raw_event_tells_viewers_no_name_and_tenants_no_line_of_the_pool(
     assert "Dana" not in raw(as_bob, group)
     assert "+15555550199" in raw(as_alice, group)
     assert conversation.line.address not in raw(as_alice, conversation)
+
+
+def test_11_see_as_agent_is_what_its_key_gets_of_a_group(as_alice: Client, agent_key: str, group: Conversation) -> None:
+    make.make_message(group, "hello", human=EVE)
+    make.make_message(group, "the secret", human=DANA, is_blocked=True)
+    seen, page = as_agent(as_alice, group)
+    assert api(agent_key, "/messages", conversation_id=group.id) == (200, list(reversed(seen.messages)))
+    assert api(agent_key, f"/conversations/{group.id}") == (200, seen.conversation)
+    assert "the secret" not in page[page.index('id="thread-log"') :]
+    assert 'bubble-who">+1 555-555-0124' in page
+
+
+def test_a_reply_shows_what_it_answers_and_whether_it_was_threaded(
+    as_alice: Client, as_bob: Client, group: Conversation
+) -> None:
+    asked = make.make_message(group, "Who brings the ladder?", human=EVE)
+    held = make.make_message(group, "the secret", human=DANA, is_blocked=True)
+    answer = make.make_message(group, "Me", human="", direction="outbound", reply_to=asked, reply_unresolved=True)
+    make.make_message(group, "What?", human=EVE, reply_to=held, reply_unresolved=False)
+    page = read(as_alice, group, "log/").decode()
+    quote = page.split(f'id="quote-{answer.id}"')[1].split("</a>")[0]
+    assert f"#m-{asked.id}" in quote
+    assert "Who brings the ladder?" in quote
+    assert page.count("Sent without threading") == 1
+    assert page.count("the secret") == 2
+    assert "the secret" not in read(as_bob, group, "log/").decode()
+
+
+def test_pictures_of_a_carousel_stand_in_order_each_with_its_tapbacks(as_alice: Client, group: Conversation) -> None:
+    carousel = make.make_message(group, None, human=EVE, message_type="carousel")
+    for name in ("a", "b"):
+        make.make_media(carousel, f"https://files.example.com/{name}.png")
+    make.make_tapback(carousel, "like", human=DANA, part_index=1)
+    page = read(as_alice, group, "log/").decode()
+    first, second = page.split("Open picture 1 of 2")[1].split("Open picture 2 of 2")
+    assert "like from Dana" not in first
+    assert "like from Dana" in second.split("</ol>")[0]
+
+
+def test_a_message_tells_its_number_the_fast_lane_and_its_fallback(
+    as_alice: Client, as_operator: Client, identity: Identity, conversation: Conversation
+) -> None:
+    own, sms = make.make_owned_line(identity, "+15555550199"), make.make_owned_line(identity, "+15555550198")
+    over_own = make.make_owned_conversation(own)
+    fields = {"fallback": "if_failed", "fallback_line": sms, "is_fast": True}
+    make.make_message(over_own, direction="outbound", **fields)
+    make.make_message(conversation, direction="outbound", fallback="never")
+    page = read(as_alice, over_own, "log/").decode()
+    assert "From +1 555-555-0199, the agent&#x27;s own number" in page
+    assert "fast lane" in page
+    assert "As SMS if iMessage fails after all, from +1 555-555-0198" in page
+    pooled = read(as_alice, conversation, "log/").decode()
+    assert "From a line of the pool" in pooled
+    assert "Never as SMS" in pooled
+    assert f"From {pretty(conversation.line.address)}, a pool line" in read(as_operator, conversation, "log/").decode()
+
+
+def test_what_is_kept_with_a_thread_is_shown_now_and_as_it_was(as_alice: Client, group: Conversation) -> None:
+    before = timezone.now()
+    keep_metadata(make.agent_of(group.identity), group, {"step": "planning"})
+    between = timezone.now()
+    changes = {"version": 1, "file_id": str(group.id), "url": "https://files.example.com/a.png"}
+    for type, data in (
+        ("conversation.background_changed", changes),
+        ("conversation.renamed", {"before": "", "after": "Roof party"}),
+    ):
+        happen(group, type, data)
+    fields = {"background_id": group.id, "background_version": 1, "group_name": "Roof party"}
+    Conversation.objects.filter(pk=group.pk).update(**fields)
+    now = read(as_alice, group).decode()
+    for expected in ("planning", "Version 1", "Background changed, version 1", "Group named Roof party"):
+        assert expected in now
+    panel = read(as_alice, group, at=between.isoformat()).decode()
+    assert "planning" in panel
+    assert "Version 1" not in panel
+    assert "planning" not in read(as_alice, group, at=before.isoformat()).decode()
+
+
+def happen(group: Conversation, type: str, data: dict[str, Any]) -> None:
+    with transaction.atomic():
+        record(
+            make.agent_of(group.identity),
+            type,
+            organization_id=group.organization_id,
+            identity_id=group.identity_id,
+            conversation_id=group.id,
+            subject_id=group.id,
+            data=data,
+        )
