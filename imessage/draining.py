@@ -140,7 +140,7 @@ def wake_queue(conversation_id: UUID, *, at: datetime | None = None) -> None:
 
 def party_of(conversation_id: UUID) -> str:
     """How calls name a group: in place of the human of others."""
-    return f"group:{conversation_id}"
+    return f"{Dispatch.TO_GROUP}{conversation_id}"
 
 
 def drain_job(conversation_id: UUID, *, priority: int = 0) -> Job:

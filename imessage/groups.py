@@ -17,7 +17,7 @@ from events.record import record
 from imessage.errors import GroupsUnsupported
 from imessage.models import UNNAMED, Conversation, Message, Participant
 from lines.cards import card_of
-from lines.models import Line
+from lines.models import Line, ProviderAccount
 from lines.providers.base import Group
 
 # How many humans a group that we open may have (contract/agentphone.md, section 7).
@@ -76,6 +76,13 @@ def group_of(line: Line, key: str) -> Conversation | None:
     """The newest group of this name on a line; None when nobody has heard of it."""
     groups = Conversation.objects.filter(owned_line=line, is_group=True, thread_key=key)
     return groups.select_related("identity").order_by("-created_at").first()
+
+
+def line_of(account: ProviderAccount, key: str) -> Line | None:
+    """The line whose group the provider calls so; None when it is nobody's or several lines'."""
+    groups = Conversation.objects.filter(owned_line__account=account, is_group=True, thread_key=key) if key else []
+    lines = {group.owned_line for group in groups}
+    return lines.pop() if len(lines) == 1 else None
 
 
 def hear_of(actor: Actor, identity: Identity, line: Line, group: Group, *, sender: str) -> Conversation:

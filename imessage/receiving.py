@@ -227,7 +227,8 @@ def _line(callback: Callback, report: Report) -> Line | None:
         return only[0]
     handle = cleaned(getattr(report, "handle", ""))
     if not handle:
-        return line_of_thread(callback.account, human=report.human, chat=report.chat)
+        of_group = groups.line_of(callback.account, report.chat)
+        return of_group or line_of_thread(callback.account, human=report.human, chat=report.chat)
     calls = Dispatch.objects.filter(line__in=lines, handle=handle).values("line_id")
     texts = Message.objects.filter(line__in=lines, provider_handle=handle).values("line_id")
     line = lines.filter(Q(id__in=calls) | Q(id__in=texts)).first()
@@ -516,6 +517,11 @@ def _receive_read(line: Line, report: ReadReported) -> None:
 
 
 def _receive_typing(line: Line, report: TypingChanged) -> None:
+    group = groups.group_of(line, report.chat) if report.chat else None
+    if group:
+        if verdict(group.identity, report.human).allowed:
+            receipts.signal_typing(group, on=report.on, by="human")
+        return
     route = live_route(line, report.human)
     if route and verdict(route.identity, report.human).allowed:
         owned = line if line.kind == Line.Kind.DEDICATED else None

@@ -41,8 +41,9 @@ def read_back(dispatch_id: UUID, *, turn: int) -> None:
     dispatch = Dispatch.objects.select_related("line__account").get(pk=dispatch_id)
     account = dispatch.line.account
     driver, credentials = driver_of(account), opened(account)
+    human = "" if dispatch.is_to_group else dispatch.human
     try:
-        bodies = driver.read_back(credentials, line=dispatch.line.address, human=dispatch.human, handle=dispatch.handle)
+        bodies = driver.read_back(credentials, line=dispatch.line.address, human=human, handle=dispatch.handle)
     except ProviderCallFailed as failed:
         logger.info("Not read back", extra={"dispatch_id": str(dispatch_id), "turn": turn, "reason": str(failed)})
         bodies = []

@@ -81,6 +81,8 @@ class Dispatch(models.Model):
         FAILED = "failed"  # by a report after acceptance that makes room for a fallback: nothing reached the phone
         NOT_SENT = "not_sent"  # by find_sent, asked often enough: nothing left
 
+    # What stands for the human where the text goes into a group, before the conversation's id.
+    TO_GROUP = "group:"
     OPEN = (Outcome.IN_FLIGHT, Outcome.UNKNOWN)
     STANDING = (*OPEN, Outcome.ACCEPTED)
 
@@ -137,3 +139,7 @@ class Dispatch(models.Model):
 
     def __str__(self) -> str:
         return f"{self.order_id}#{self.attempt} {self.outcome}"
+
+    @property
+    def is_to_group(self) -> bool:
+        return self.human.startswith(self.TO_GROUP)

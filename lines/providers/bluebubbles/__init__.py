@@ -25,6 +25,7 @@ from lines.providers.base import (
     Deadlines,
     Driver,
     ErrorClass,
+    GroupChanged,
     Installed,
     LineReading,
     ListedLine,
@@ -49,6 +50,8 @@ from lines.providers.bluebubbles.sending import Sending
 # How long the server waits for AppleScript to send a file.
 _SLOWEST_FILE = timedelta(minutes=20)
 
+# Our own word for a group as a poll shows it.
+_GROUP_SEEN = "group-seen"
 _ROWS = {
     "new-message", "updated-message", "message-send-error", "polled", "read-back",
     "group-name-change", "participant-added", "participant-removed", "participant-left",
@@ -229,7 +232,10 @@ class BlueBubblesDriver(Driver):
             return [], cursor
         place = place.towards(now)
         found = list(wire.query(account, account.deadlines.poll, since=place.start, skip=place.skip))
-        return [_event("polled", row) for row in found], str(place.after(len(found)))
+        polled = [_event("polled", row) for row in found] + [
+            _event(_GROUP_SEEN, chat) for chat in rows.groups_in(found)
+        ]
+        return polled, str(place.after(len(found)))
 
     def prove(
         self, account: Account, *, headers: Mapping[str, str], body: bytes, url: str, order_key: str = ""
@@ -242,12 +248,12 @@ class BlueBubblesDriver(Driver):
     def identify(self, account: Account, *, body: bytes) -> CallbackId:
         event = _parsed(body)
         data = event["data"]
+        if event["type"] == _GROUP_SEEN:
+            return CallbackId(key=rows.key_of_group(data), thread=_thread(account, str(data["guid"])))
         if not isinstance(data, dict) or "guid" not in data or "isFromMe" not in data:
             # No id of their own, and each is news: only repeats of the same second are told apart.
             return CallbackId(key=f"{event['type']}:{rows.digest(data)}:{int(time.time())}")
-        where = rows.thread_of(data)
-        thread = f"{rows.digest(account.base_url)[:8]}/{where}" if where else ""
-        return CallbackId(key=rows.key_of(data), thread=thread, at=rows.told_at(data))
+        return CallbackId(key=rows.key_of(data), thread=_thread(account, rows.thread_of(data)), at=rows.told_at(data))
 
     def parse(self, account: Account, *, body: bytes) -> list[Report]:
         event = _parsed(body)
@@ -255,6 +261,8 @@ class BlueBubblesDriver(Driver):
         match kind:
             case _ if kind in _ROWS:
                 return list(rows.reports(account, data))
+            case "group-seen":
+                return [GroupChanged(line="", human="", group=rows.group_of(data))]
             case "typing-indicator":
                 return _typing(str(data["guid"]), on=bool(data.get("display")))
             case "imessage-aliases-removed":
@@ -280,6 +288,10 @@ DRIVER = BlueBubblesDriver()
 
 def _has_helper(account: Account) -> bool:
     return bool(wire.call(account, "GET", "server/info", account.deadlines.find_sent).get("helper_connected"))
+
+
+def _thread(account: Account, where: str) -> str:
+    return f"{rows.digest(account.base_url)[:8]}/{where}" if where else ""
 
 
 def _typing(chat: str, *, on: bool) -> list[Report]:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
@@ -200,13 +200,27 @@ def _is_where(row: dict[str, Any], order: SendOrder) -> bool:
     return {canonical(member) for member in order.group.members} == set(group.members)
 
 
+def groups_in(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The groups that these rows are of, with who is in them now: their texts' events do not say it."""
+    seen = {chat_of(row): row["chats"][0] for row in rows if _is_group(row) and _has_members(row)}
+    return list(seen.values())
+
+
+def key_of_group(chat: dict[str, Any]) -> str:
+    """The same as long as the group stays as it is. Who comes and goes has a row, and a key, of its own besides."""
+    group = group_of(chat)
+    return f"{group.key}:{digest([sorted(group.members), group.name])}"
+
+
 def _group(row: dict[str, Any]) -> Group | None:
     """The group that a row is of, as far as the row knows it."""
-    if not _is_group(row):
-        return None
-    chat = row["chats"][0]
+    return group_of(row["chats"][0]) if _is_group(row) else None
+
+
+def group_of(chat: dict[str, Any]) -> Group:
+    """A group as its chat shows it."""
     members = [canonical(str(one.get("address") or "")) for one in chat.get("participants") or []]
-    return Group(chat_of(row), tuple(member for member in members if member), str(chat.get("displayName") or ""))
+    return Group(str(chat["guid"]), tuple(one for one in members if one), str(chat.get("displayName") or ""))
 
 
 def _is_group(row: dict[str, Any]) -> bool:

@@ -285,18 +285,20 @@ class LinqDriver(Driver):
         is_full = swept is None or now - swept > _FULL_ROUND
         since = min(seen or now, swept if is_full and swept else now) - _OVERLAP
         changed = changed_chats(account, seen - _LAG if seen and not is_full else since)
-        found = [as_group_callback(chat) for chat in changed if chat.get("is_group")]
         asked = [thread for chat in changed if (thread := thread_of(chat))]
         if is_full:  # in case a chat did not say that it has changed
             known = {(thread.line, thread.human) for thread in asked}
             asked += [thread for thread in threads if (thread.line, thread.human) not in known]
             swept = now
+        found: list[bytes] = []
         for thread in asked:
             chat = thread.chat or found_chat(account, thread.line, thread.human)
             news = list(messages_since(account, chat, since, deadline=account.deadlines.poll)) if chat else []
             for message in sorted(news, key=created):
                 found += as_callbacks(message, line=thread.line, human=thread.human)
                 seen = max(seen or newest(message), newest(message))
+        # After the texts: the first of a group makes it known.
+        found += [as_group_callback(chat) for chat in changed if chat.get("is_group")]
         return found, f"{seen.isoformat() if seen else ''} {swept.isoformat() if swept else ''}"
 
     def prove(

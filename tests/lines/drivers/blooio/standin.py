@@ -221,14 +221,17 @@ class Blooio(Hosted):
         self._tell("message.received", message, status="received", sender=human, received_at=message["time_sent"])
         return str(message["message_id"])
 
-    def _tap(self, handle: str, reaction: str, action: str = "add", direction: str = "inbound") -> None:
+    def _tap(
+        self, handle: str, reaction: str, action: str = "add", direction: str = "inbound", sender: str = ""
+    ) -> None:
         message, at = self.messages[handle], self._at()
+        human = sender or message["external_id"]
         message["reactions"].append(
             {
                 "reaction": reaction,
                 "is_added": action == "add",
                 "time_sent": at,
-                "sender": message["external_id"] if direction == "inbound" else None,
+                "sender": human if direction == "inbound" else None,
             }
         )
         self.post(
@@ -240,7 +243,7 @@ class Blooio(Hosted):
                 "internal_id": message["internal_id"],
                 "reaction": reaction,
                 "action": action,
-                "sender": message["external_id"] if direction == "inbound" else message["internal_id"],
+                "sender": human if direction == "inbound" else message["internal_id"],
                 "original_text": message["text"],
                 "timestamp": at,
             }

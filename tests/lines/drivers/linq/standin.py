@@ -498,7 +498,8 @@ class Linq(Hosted):
         return str(uuid.uuid4())
 
     def _at(self) -> str:
-        self._now += timedelta(milliseconds=1)
+        """The time, never the same twice: it orders what happened."""
+        self._now = max(datetime.now(UTC), self._now + timedelta(milliseconds=1))
         return self._now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
