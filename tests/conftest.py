@@ -16,7 +16,7 @@ from tests.providers.scripted import forget_jobs
 _FIRST = ("browser", "reliability", "journeys", "launch", "webhooks")
 
 # They share one installation, which costs more to start than all that they do with it.
-_TOGETHER = {f"tests/journeys/test_{name}.py" for name in ("every_call", "agentphone", "contiguity")}
+_TOGETHER = {f"tests/journeys/test_{name}.py" for name in ("every_call", "agentphone", "contiguity", "three_dialects")}
 
 
 class _Files(LoadFileScheduling):
