@@ -26,6 +26,7 @@ from imessage.sending import append, lock_conversation
 from imessage.telling import tell
 from lines import health, recipients
 from lines.dispatching import settle
+from lines.failover import identity_of
 from lines.health import reports
 from lines.models import Callback, Dispatch, Line
 from lines.pool import live_route, note_traffic
@@ -315,9 +316,11 @@ def _thread_of(line: Line, report: TextArrived) -> tuple[Identity, Conversation]
 def _owner(line: Line, human: str) -> Identity:
     """The agent that a dedicated line belongs to, locked; raises `Unrouted` while it belongs to none."""
     route = live_route(line, human)
-    if route is None:
+    identity = lock_reach(route.identity) if route else None
+    # Under the lock once more: it may have been detached meanwhile.
+    if identity is None or identity_of(line) != identity.id:
         raise Unrouted("This number is attached to no agent.", line=line, human=human)
-    return lock_reach(route.identity)
+    return identity
 
 
 def _answered(conversation: Conversation, line: Line, report: TextArrived) -> Message | None:
