@@ -158,7 +158,8 @@ class TwilioDriver(Driver):
         if not found:
             return LineReading("down", ["line_not_in_account"], reachable=True, authenticated=True)
         number = found[0]
-        takes_texts = bool(dict(number.capabilities or {}).get("sms", True))
+        able = dict(number.capabilities or {})
+        takes_texts = bool(able.get("sms", True))
         reasons = [str(number.status)] * (number.status != "in-use") + ["no_sms"] * (not takes_texts)
         return LineReading(
             "down" if reasons else "healthy",
@@ -167,6 +168,7 @@ class TwilioDriver(Driver):
             authenticated=True,
             provider_state=str(number.status or ""),
             addresses=[str(number.phone_number)],
+            lost=() if able.get("mms", True) else ("most_media",),
             raw={"sid": number.sid, "status": number.status, "sms_url": number.sms_url},
         )
 

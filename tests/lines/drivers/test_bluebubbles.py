@@ -123,6 +123,7 @@ LATER = datetime(2026, 1, 1, 12, 0, 30, tzinfo=UTC)
 MS, LATER_MS = int(AT.timestamp() * 1000), int(LATER.timestamp() * 1000)
 THREAD: dict[str, Any] = {"line": "", "human": HUMAN, "chat": CHAT}
 BARE: dict[str, Any] = {**THREAD, "chat": ""}
+TRIP: dict[str, Any] = {"guid": "iMessage;+;chat7", "style": 43, "displayName": "Trip"}
 NOBODY: dict[str, Any] = {"human": "", "chat": ""}
 
 
@@ -157,9 +158,8 @@ def tapback(word: str, text: str = "", **fields: Any) -> bytes:
 
 def left(type: str, *, members: Sequence[str] = ()) -> bytes:
     """Somebody left a group."""
-    shown = {"guid": "iMessage;+;chat7", "style": 43, "displayName": "Trip"}
     there = {"participants": [{"address": address} for address in members]} if members else {}
-    return event(type, text=None, itemType=3, chats=[shown | there])
+    return event(type, text=None, itemType=3, chats=[TRIP | there])
 
 
 def own(**fields: Any) -> OwnTextSeen:
@@ -236,6 +236,11 @@ class TestBlueBubbles(DriverCases):
             "somebody left a group, as a poll tells it",
             left("polled", members=[HUMAN, STRANGER]),
             [GroupChanged(line="", human=HUMAN, at=AT, group=Group("iMessage;+;chat7", (HUMAN, STRANGER), "Trip"))],
+        ),
+        Recorded(
+            "a group as a poll shows it",
+            json.dumps({"type": "group-seen", "data": {**TRIP, "participants": [{"address": HUMAN}]}}).encode(),
+            [GroupChanged(line="", human="", group=Group("iMessage;+;chat7", (HUMAN,), "Trip"))],
         ),
         Recorded(
             "a group has another name",

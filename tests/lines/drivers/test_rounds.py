@@ -82,6 +82,25 @@ def test_a_text_each_way(client: Client, stand_in: Any, account: ProviderAccount
     assert set(Callback.objects.values_list("state", flat=True)) == {"applied"}
 
 
+@pytest.mark.parametrize("stand_in", ["twilio"], indirect=True)
+def test_pictures_each_way_on_an_agent_s_own_sms_number(
+    client: Client, stand_in: Any, account: ProviderAccount, identity: Identity
+) -> None:
+    number = make.make_owned_line(identity, LINE, account=account, service=Line.Service.SMS)
+    stand_in.process.ask("text", human=HUMAN, media=["1.png", "2.png"])
+    assert deliver(client, stand_in, account) == [204]
+    heard = Message.objects.get()
+    assert (heard.service, heard.message_type, heard.parts.count()) == ("sms", "carousel", 2)
+    links = [f"https://files.example.com/{name}.png" for name in "ab"]
+    agent = make.agent_of(identity)
+    sent = send_message(agent, identity=identity, line=number, to=HUMAN, text="and mine", media_urls=links)
+    run_jobs()
+    assert stand_in.process.calls("/Messages.json")[-1]["body"]["MediaUrl"] == links
+    deliver(client, stand_in, account)
+    sent.refresh_from_db()
+    assert (sent.conversation, sent.status, sent.service) == (heard.conversation, "delivered", "sms")
+
+
 def test_a_lost_answer_is_settled_by_the_status_callback(
     client: Client, stand_in: Any, account: ProviderAccount, conversation: Conversation
 ) -> None:

@@ -479,6 +479,12 @@ def test_a_probe_blames_the_credentials_only_when_they_were_refused(
     assert (seen.state, seen.reachable, seen.authenticated) == ("down", *reading)
 
 
+def test_a_number_without_mms_carries_no_files(anew: Twilio) -> None:
+    anew.process.ask("line", line=LINE, capabilities={"sms": True, "mms": False})
+    reading = DRIVER.probe(anew.account, line=LINE)
+    assert (reading.state, DRIVER.card.without(reading.lost).most_media) == ("healthy", 0)
+
+
 def test_a_number_that_is_gone_is_down(anew: Twilio) -> None:
     anew.process.ask("drop_line", line=LINE)
     assert list(DRIVER.probe(anew.account, line=LINE).reasons) == ["line_not_in_account"]
