@@ -35,7 +35,7 @@ READY_WITHIN = 60.0
 CLIENT = "inkbox-0.7.20"
 EXAMPLE = CHECKOUT / "examples" / "first_agent.py"
 # Nobody's number: the phone of whoever tries the product.
-HANDSET = "+15555550123"
+HANDSET, FRIEND = "+15555550123", "+15555550142"
 
 
 class CannotRunError(Exception):
@@ -347,6 +347,7 @@ def _summary(product: _Product, made: dict[str, Any], *, echo: bool) -> str:
         lines += [
             f'  {manage} phone{where} {HANDSET} text "connect @{who}" --wait 5',
             f'  {manage} phone{where} {HANDSET} text --to @{who} "hello" --wait 5',
+            f'  {manage} phone{where} {HANDSET} group --with {FRIEND} --name Trip "Where to?"',
         ]
     else:
         lines += ["", "Make somebody who may sign in:", "", f"  {manage} createsuperuser{where}"]
