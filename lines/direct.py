@@ -4,6 +4,8 @@ import contextlib
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from contextvars import ContextVar
+from dataclasses import asdict, replace
 from uuid import UUID
 
 from django.conf import settings
@@ -11,13 +13,25 @@ from django.conf import settings
 from core.errors import Busy, Upstream
 from lines.models import Line
 from lines.providers import driver_of, opened
-from lines.providers.base import Account, Driver, ErrorClass, ProviderCallFailed
+from lines.providers.base import Account, Deadlines, Driver, ErrorClass, ProviderCallFailed
 
 # Per web process; eight slow direct calls once stopped a whole site (architecture.md, section 7).
 MOST_PER_LINE = 2
 
 _lock = threading.Lock()
 _in_flight: Counter[UUID] = Counter()
+
+_patience: ContextVar[float | None] = ContextVar("patience", default=None)
+
+
+@contextlib.contextmanager
+def answered_within(seconds: float) -> Iterator[None]:
+    """For a caller that waits no longer: no direct call of this request takes more than so many seconds."""
+    token = _patience.set(seconds)
+    try:
+        yield
+    finally:
+        _patience.reset(token)
 
 
 @contextlib.contextmanager
@@ -31,11 +45,19 @@ def direct_call(line: Line) -> Iterator[tuple[Driver, Account]]:
         raise Upstream("The line is not available just now; repeat later.")
     _enter(line)
     try:
-        yield driver_of(line.account), opened(line.account)
+        yield driver_of(line.account), _hurried(opened(line.account))
     except ProviderCallFailed as failed:
         raise Upstream(_sentence(failed)) from failed
     finally:
         _leave(line)
+
+
+def _hurried(account: Account) -> Account:
+    most = _patience.get()
+    if most is None:
+        return account
+    waits = {name: min(wait, most) for name, wait in asdict(account.deadlines).items()}
+    return replace(account, deadlines=Deadlines(**waits))
 
 
 def _enter(line: Line) -> None:

@@ -20,8 +20,12 @@ from dialects.contiguity import ActionWord, TypingWord
 from imessage.models import Message
 from imessage.receipts import mark_read, send_typing
 from imessage.tapbacks import newest_with_text, send_tapback, take_back_own
+from lines.direct import answered_within
 
 router = Router(tags=["Chats"])
+
+# The Python client gives up after 5 seconds, and could not say what became of it.
+PATIENCE = 4.0
 
 Sender = Annotated[PhoneNumber | None, Field(alias="from")]
 Words = Annotated[str, Field(max_length=MESSAGE_LIMIT), *TEXT]
@@ -78,7 +82,8 @@ def type_to(request: HttpRequest, body: Typing) -> HttpResponse:
     """Show the typing bubble on the human's phone, or end it."""
     actor = actor_of(request)
     on = body.action == "start"
-    send_typing(actor, chat_between(actor, human=body.to, line=body.sender), on=on)
+    with answered_within(PATIENCE):
+        send_typing(actor, chat_between(actor, human=body.to, line=body.sender), on=on)
     return told(contiguity.typing(on=on))
 
 
@@ -87,7 +92,9 @@ def type_to(request: HttpRequest, body: Typing) -> HttpResponse:
 def read(request: HttpRequest, body: Read) -> HttpResponse:
     """Mark a whole chat read, with a read receipt."""
     actor = actor_of(request)
-    return told(contiguity.read(mark_read(actor, chat_between(actor, human=body.to, line=body.sender))))
+    with answered_within(PATIENCE):
+        count = mark_read(actor, chat_between(actor, human=body.to, line=body.sender))
+    return told(contiguity.read(count))
 
 
 @router.post("/imessage/reactions", include_in_schema=False)
@@ -108,10 +115,11 @@ def react_to_text(request: HttpRequest, body: Reaction) -> HttpResponse:
 def _reacted(actor: Actor, body: Reaction) -> Message:
     kind, emoji = body.put
     message = _target(actor, body)
-    if body.action == "add":
-        send_tapback(actor, message, kind=kind, emoji=emoji)
-    elif take_back_own(actor, message, kind=emoji or kind) is None:
-        raise NothingToTakeOff()
+    with answered_within(PATIENCE):
+        if body.action == "add":
+            send_tapback(actor, message, kind=kind, emoji=emoji)
+        elif take_back_own(actor, message, kind=emoji or kind) is None:
+            raise NothingToTakeOff()
     return message
 
 

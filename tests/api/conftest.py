@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -45,12 +46,14 @@ class Provider:
     def __init__(self) -> None:
         self.calls: list[tuple[str, Any]] = []
         self.status = 200
+        self.delay = 0.0
         provider = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 provider.calls.append((self.path, json.loads(body)))
+                time.sleep(provider.delay)
                 self.send_response(provider.status)
                 self.send_header("Content-Length", "2")
                 self.end_headers()

@@ -165,6 +165,16 @@ def test_what_the_provider_refuses_is_said(agent: Api, provider: Provider, chat:
     assert error_of(agent.post("/send/imessage/typing", pair(chat, action="start")))[0] == 502
 
 
+def test_a_slow_provider_is_given_up_before_the_client_gives_us_up(
+    agent: Api, provider: Provider, chat: Conversation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    provider.delay = 0.5
+    monkeypatch.setattr("api.contiguity.chats.PATIENCE", 0.1)
+    asked = {"action": "add", "tapback": "like", "message": "nice"}
+    for path, body in (("typing", {"action": "start"}), ("read", {}), ("reactions", asked)):
+        assert error_of(agent.post(f"/send/imessage/{path}", pair(chat, **body)))[0] == 502
+
+
 def test_a_human_who_left_may_not_be_disturbed(agent: Api, provider: Provider, chat: Conversation) -> None:
     assert chat.connection
     type(chat.connection).objects.update(status="released")
