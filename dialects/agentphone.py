@@ -46,7 +46,6 @@ _ERROR_CODES = {
     "send_cap_reached": "RATE_LIMIT_EXCEEDED",
     "upstream_failed": "CARRIER_ERROR",
     "line_quota_reached": "VALIDATION_ERROR_NUMBER_LIMIT",
-    "no_such_number": "PHONE_NUMBER_NOT_FOUND",
 }
 _ERROR_TYPES = {
     400: "invalid_request_error",
@@ -231,16 +230,12 @@ def _row_reaction(shape: Shape, *, address: str) -> dict[str, Any]:
 
 
 def _reply_to(shape: Shape, parent: Shape | None) -> dict[str, Any] | None:
-    """What a reply hangs on; one that left as an ordinary message hangs on nothing."""
+    """What a reply hangs on; one that left as an ordinary message, or on what may not be seen, hangs on nothing."""
     reply_to = shape.get("reply_to")
-    if not reply_to or shape.get("reply_unresolved"):
+    if not reply_to or not parent or shape.get("reply_unresolved"):
         return None
-    piece = _piece(parent, reply_to["part_index"]) if parent else None
-    return {
-        "messageId": piece["id"] if piece else _id(MESSAGE, reply_to["message_id"]),
-        "message": piece["text"] if piece else "",
-        "mediaUrls": piece["media_urls"] if piece else [],
-    }
+    piece = _piece(parent, reply_to["part_index"])
+    return {"messageId": piece["id"], "message": piece["text"], "mediaUrls": piece["media_urls"]}
 
 
 def _old_names(row: Shape) -> dict[str, Any]:

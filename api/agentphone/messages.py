@@ -32,6 +32,7 @@ from imessage.sending import send_message
 from imessage.shapes import line_shape, message_shape, tapback_shape
 from imessage.tapbacks import send_tapback
 from lines.models import Line
+from lines.showing import addresses_of
 
 router = Router(tags=["Messages"])
 
@@ -168,8 +169,14 @@ def _sender(actor: Actor, body: Send, *, to: str | None = None) -> Sender:
     if body.from_number:
         return choose_sender(actor, number=body.from_number, to=to)
     if body.number_id:
-        return choose_sender(actor, line_id=key_in(agentphone.NUMBER, body.number_id), to=to)
+        return choose_sender(actor, number=_address(body.number_id), to=to)
     return choose_sender(actor, identity=agent_with(actor, body.agent_id or ""), to=to)
+
+
+def _address(number_id: str) -> str:
+    """By its number a shared line is found, too, whose id stands on the conversations that it carries."""
+    key = str(key_in(agentphone.NUMBER, number_id))
+    return addresses_of([key]).get(key, "")
 
 
 def _thread(actor: Actor, body: Send) -> Conversation:

@@ -31,6 +31,8 @@ def programs() -> Iterator[Programs]:
         ("/api/v1/imessage/media", {"transfer-encoding": "chunked"}, False),
         ("/callbacks/018f3c5e-0000-7000-8000-000000000000", {"content-length": "2"}, True),
         ("/api/v1/docs", {}, False),
+        ("/v1/messages", {}, True),
+        ("/v1/docs", {}, False),
         ("/console/", {}, False),
         ("/accounts/login/", {"content-length": "2"}, False),
         ("/media/018f3c5e", {}, False),
@@ -52,6 +54,9 @@ def test_only_small_requests_of_programs_are_taken(
         ("POST", "/api/v1/imessage/messages"),
         ("DELETE", "/api/v1/imessage/messages"),
         ("GET", "/api/v1/openapi.json"),
+        ("GET", "/v1/nowhere"),
+        ("POST", "/v1/messages"),
+        ("DELETE", "/v1/messages"),
         ("GET", "/callbacks/018f3c5e-0000-7000-8000-000000000000"),
     ],
 )

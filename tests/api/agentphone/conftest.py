@@ -1,5 +1,8 @@
 """Clients of the AgentPhone dialect with the cast's keys, an owned number and what was said on it."""
 
+import functools
+import json
+import re
 from typing import Any
 
 import pytest
@@ -7,6 +10,7 @@ from django.http import HttpResponse
 from django.test import Client
 
 from accounts.models import Identity
+from api.agentphone.routes import api
 from core.ids import prefixed
 from imessage.models import Conversation
 from lines.models import Line
@@ -22,7 +26,7 @@ class Phone:
         self.client = Client(raise_request_exception=False, headers={"Authorization": f"Bearer {key}"})
 
     def get(self, path: str, **query: Any) -> HttpResponse:
-        return self.client.get(f"/v1{path}", query)
+        return as_documented("GET", path, self.client.get(f"/v1{path}", query))
 
     def post(self, path: str, body: Any = None) -> HttpResponse:
         return self._write("POST", path, body)
@@ -34,7 +38,7 @@ class Phone:
         return self._write("PATCH", path, body)
 
     def delete(self, path: str) -> HttpResponse:
-        return self.client.delete(f"/v1{path}")
+        return as_documented("DELETE", path, self.client.delete(f"/v1{path}"))
 
     def send(self, **body: Any) -> HttpResponse:
         return self.post("/messages", body)
@@ -42,8 +46,30 @@ class Phone:
     def _write(self, method: str, path: str, body: Any) -> HttpResponse:
         whole = {} if body is None else {"data": body, "content_type": "application/json"}
         deed: Any = getattr(self.client, method.lower())
-        response: HttpResponse = deed(f"/v1{path}", **whole)
-        return response
+        return as_documented(method, path, deed(f"/v1{path}", **whole))
+
+
+def as_documented(method: str, path: str, response: HttpResponse) -> HttpResponse:
+    """The response, if its status and body are such as the document says."""
+    for pattern, operation in _operations():
+        if method in operation.methods and pattern.fullmatch(path.partition("?")[0]):
+            answer = operation.response_models[response.status_code]
+            if answer is not None:
+                answer.model_validate({"response": json.loads(response.content)})
+            return response
+    raise AssertionError(f"{method} {path} is not documented.")
+
+
+@functools.cache
+def _operations() -> list[tuple[re.Pattern[str], Any]]:
+    """Fixed paths before those with ids."""
+    found = [
+        (re.compile(re.sub(r"{\w+}", "[^/]+", path)), operation)
+        for _, router in api._routers
+        for path, view in router.path_operations.items()
+        for operation in view.operations
+    ]
+    return sorted(found, key=lambda pair: "[^/]+" in pair[0].pattern)
 
 
 @pytest.fixture

@@ -46,8 +46,9 @@ def test_a_number_goes_before_its_id_and_that_before_an_agent(admin: Phone, iden
 
 def test_a_pool_number_answers_the_human_who_is_connected_there(admin: Phone, conversation: Conversation) -> None:
     make.make_message(conversation, "hello")
-    response = admin.send(from_number=conversation.line.address, to_number=make.HUMAN, body="hi")
-    assert (response.status_code, response.json()["from_number"]) == (200, conversation.line.address)
+    for named in ({"from_number": conversation.line.address}, {"number_id": number_id(conversation.line)}):
+        response = admin.send(**named, to_number=make.HUMAN, body="hi")
+        assert (response.status_code, response.json()["from_number"]) == (200, conversation.line.address)
 
 
 @pytest.mark.parametrize(
