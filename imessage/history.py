@@ -116,14 +116,14 @@ def _set_back_kept(conversation: Conversation, at: datetime) -> None:
         conversation.background_version = shown.data["version"] if shown else 0
     if conversation.is_group:
         told = Q(type__startswith="message.", data__has_key="conversation") | Q(type="group.changed")
-        named = events.filter(told | Q(type="conversation.renamed"), at__lte=at).last()
+        named = events.filter(told, at__lte=at).last()
         conversation.group_name = _name_in(named) if named else conversation.group_name
 
 
 def _name_in(event: Event) -> str:
     if event.type.startswith("message."):
         return event.data["conversation"]["group_name"] or ""
-    return str(event.data.get("after") or event.data.get("name") or "")
+    return str(event.data["name"])
 
 
 def events_of(rows: QuerySet[Event], conversation: Conversation) -> QuerySet[Event]:

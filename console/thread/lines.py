@@ -116,12 +116,15 @@ def _members(people: People, thread: Conversation, ends: datetime | None) -> Ite
 def _kept(actor: Actor, thread: Conversation, ends: datetime | None) -> Iterable[SystemLine]:
     """New names of a group, other pictures behind the thread, numbers that stood in."""
     events = Event.objects.visible_to(actor).filter(_between("at", None, ends), conversation_id=thread.id)
-    name = ""
+    name: str | None = None
     for event in events.filter(type__in=_KEPT).order_by("-number")[:MOST][::-1]:
-        before, name = name, str(event.data.get("after") or event.data.get("name") or name)
-        text = _kept_words(event, name, is_named=name != before)
+        before, name = name, event.data.get("name", name)
+        # Of the first change of the members nobody knows whether the name is new too.
+        is_named = name != before and not (before is None and (event.data.get("joined") or event.data.get("left")))
+        text = _kept_words(event, name or "", is_named=is_named)
         if text:
-            by = f"by {event.actor.get('label', 'somebody')}" if event.type.startswith("conversation.") else ""
+            # A human's label is their number, and a provider's says nothing.
+            by = f"by {event.actor['label']}" if event.actor["kind"] in {"user", "api_key"} else ""
             yield SystemLine(key=f"e{event.number}", text=text, at=event.at, icon="edit", detail=by)
 
 
@@ -138,7 +141,6 @@ def _kept_words(event: Event, name: str, *, is_named: bool) -> str:
 
 _KEPT = (
     "group.changed",
-    "conversation.renamed",
     "conversation.background_changed",
     "conversation.background_removed",
     "line.substituted",

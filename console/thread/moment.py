@@ -38,7 +38,6 @@ _HAPPENED = {
     "media.failed": "An attachment could not be fetched",
     "group.opened": "The group began",
     "group.changed": "The group's name or members changed",
-    "conversation.renamed": "The agent renamed the group",
     "conversation.metadata_changed": "The agent's program changed what it keeps here",
     "conversation.background_changed": "The picture behind the thread was changed",
     "conversation.background_removed": "The picture behind the thread was taken away",

@@ -236,6 +236,24 @@ def test_signs_in_reads_blocks_and_unblocks(browsing: Browsing, operator: Operat
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
 
 
+def test_a_group_is_read_by_who_wrote_what(open_live: Callable[..., Page], product: Installation) -> None:
+    eve, dana = "+15555570001", "+15555570002"
+    group = product.handset("POST", eve, "groups", {"line": "+15555550111", "members": [dana], "name": "Roof party"})
+    product.handset("POST", eve, "texts", {"to": group["key"], "text": "Who brings the ladder?"})
+    page = open_live("/console/threads/?kind=group")
+    page.get_by_role("link", name="Roof party").click()
+    wait_until_live(page)
+    answer = {"to": group["key"], "text": "I do", "reply_to": {"id": "last", "part": 0}, "effect": "slam"}
+    product.handset("POST", dana, "texts", answer)
+    expect(page.locator(".bubble-who")).to_have_text(["+1 555-557-0001:", "+1 555-557-0002:"])
+    expect(page.locator(".quote")).to_contain_text("Who brings the ladder?")
+    expect(page.locator(".bubble-row").last).to_contain_text("with slam")
+    product.handset("PATCH", eve, f"groups/{group['key']}", {"remove": [dana], "name": "Roof party on Saturday"})
+    expect(page.locator("#thread-title")).to_have_text("Roof party on Saturday")
+    expect(page.locator("#thread-log")).to_contain_text("+1 555-557-0002 left")
+    assert look_at(page, "group") == []
+
+
 # --- Every state for every eye; test_every_page.py has the pages
 
 

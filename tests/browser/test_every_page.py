@@ -27,6 +27,7 @@ NO_PAGES = {
     "clear_line",
     "line_secret",
     "make_router",
+    "detach_number",
     "rail",
     "log",
     "tail",

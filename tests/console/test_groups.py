@@ -250,7 +250,7 @@ def test_what_is_kept_with_a_thread_is_shown_now_and_as_it_was(as_alice: Client,
     changes = {"version": 1, "file_id": str(group.id), "url": "https://files.example.com/a.png"}
     for type, data in (
         ("conversation.background_changed", changes),
-        ("conversation.renamed", {"before": "", "after": "Roof party"}),
+        ("group.changed", {"joined": [], "left": [], "name": "Roof party"}),
     ):
         happen(group, type, data)
     fields = {"background_id": group.id, "background_version": 1, "group_name": "Roof party"}
