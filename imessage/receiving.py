@@ -426,7 +426,7 @@ def _receive_tapback_text(line: Line, report: TapbackTextArrived, callback: Call
     ours = RouterMessage.objects.filter(line=line, human=report.human, direction=Direction.OUTBOUND, text=quoted)
     if ours.exists():
         return  # on an answer of the switchboard's own, which no agent needs to hear of
-    target = None if line.kind == Line.Kind.ROUTER else _quoted(line, report.human, quoted)
+    target = None if line.kind == Line.Kind.ROUTER else _quoted(line, report)
     if target:
         _take_tapback(target, report, part=0)
         return
@@ -435,18 +435,24 @@ def _receive_tapback_text(line: Line, report: TapbackTextArrived, callback: Call
         human=report.human,
         at=report.at,
         handle=report.handle,
+        chat=report.chat,
         text=report.text,
         service=report.service,
+        group=report.group,
     )
     _receive_text(line, text, callback)
 
 
-def _quoted(line: Line, human: str, text: str) -> Message | None:
-    """The one message with these words that the human has of the agent; None for none and for several."""
-    identity, _ = _addressee(line, human)
-    said = Message.objects.filter(
-        identity=identity, line=line, human=human, direction=Direction.OUTBOUND, text=text
-    ).exclude(status__in=[Message.Status.DECLINED, Message.Status.ERROR])
+def _quoted(line: Line, report: TapbackTextArrived) -> Message | None:
+    """The one message with these words that the human, or their group, has of the agent; None for none and several."""
+    said = Message.objects.filter(line=line, direction=Direction.OUTBOUND, text=cleaned(report.quoted)).exclude(
+        status__in=[Message.Status.DECLINED, Message.Status.ERROR]
+    )
+    if report.group:
+        said = said.filter(conversation=groups.group_of(line, report.group.key))
+    else:
+        owner = _owner(line, report.human) if line.kind == Line.Kind.DEDICATED else _addressee(line, report.human)[0]
+        said = said.filter(identity=owner, human=report.human)
     found = said.select_related("identity")[:2]
     return found[0] if len(found) == 1 else None
 

@@ -438,6 +438,7 @@ class TapbackTextArrived(Report):
     emoji: str = ""
     removed: bool = False
     service: str = "sms"
+    group: Group | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -124,7 +124,7 @@ def _heard(event: dict[str, Any], thread: dict[str, Any]) -> Report:
     if not text and not media:
         return Unrecognised(**thread, raw_type="message without content")
     # Only iMessage has tapbacks of its own; elsewhere a phone writes them out.
-    tapback = read_tapback(text) if service != "imessage" and not media and not thread["chat"] else None
+    tapback = read_tapback(text) if service != "imessage" and not media else None
     if tapback:
         return TapbackTextArrived(
             **thread,
@@ -135,6 +135,7 @@ def _heard(event: dict[str, Any], thread: dict[str, Any]) -> Report:
             emoji=tapback.emoji,
             removed=tapback.removed,
             service=service,
+            group=_group(event),
         )
     return TextArrived(
         **thread,

@@ -105,8 +105,7 @@ def _heard(event: dict[str, Any], line: str, human: str) -> list[Report]:
     if not text and not media:
         # A place, a card, a poll: nothing that an agent could be shown.
         return [Unrecognised(**thread, raw_type=f"message {event.get('message_type')}"[:60])]
-    # In a group a tapback does not say whose text it quotes.
-    tapback = None if media or group else read_tapback(text)
+    tapback = None if media else read_tapback(text)
     if tapback:
         return [
             TapbackTextArrived(
@@ -118,6 +117,7 @@ def _heard(event: dict[str, Any], line: str, human: str) -> list[Report]:
                 emoji=tapback.emoji,
                 removed=tapback.removed,
                 service=service,
+                group=group,
             )
         ]
     heard: list[Report] = [

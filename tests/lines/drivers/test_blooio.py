@@ -212,9 +212,20 @@ class TestBlooio(DriverCases):
             [text(chat="grp_1", group=Group("grp_1", (HUMAN, STRANGER), "Trip"))],
         ),
         Recorded(
-            "group over SMS, with words like a tapback's",
+            "tapback over SMS in a group",
             event("message.received", **GROUP, sender=HUMAN, text="Liked “ok”", protocol="sms"),
-            [text(text="Liked “ok”", service="sms", chat="grp_1", group=Group("grp_1"))],
+            [
+                TapbackTextArrived(
+                    **THREAD,
+                    chat="grp_1",
+                    handle="msg_1",
+                    text="Liked “ok”",
+                    kind="like",
+                    quoted="ok",
+                    service="sms",
+                    group=Group("grp_1"),
+                )
+            ],
         ),
         Recorded(
             "tapback in a group",

@@ -73,8 +73,8 @@ class Way:
             return [Posted({}, post["body"].encode(), post["url"]) for post in self.stand_in.hand.posts()]
         return [Posted(headers, body, url) for url, headers, body in self.stand_in.process.posts()]
 
-    def love(self, key: str, handle: str) -> bool:
-        """A member loves our text; false where that comes as words, which name no text of a group."""
+    def love(self, key: str, handle: str) -> None:
+        """A member loves our text."""
         match self.stand_in:
             case BlueBubbles(hand=hand):
                 target = {"associatedMessageGuid": f"p:0/{handle}", "associatedMessageType": "love"}
@@ -83,9 +83,8 @@ class Way:
                 process.ask("text", human=HUMAN, group=key, message=handle, tapback={"type": "love"})
             case Blooio(process=process):
                 process.ask("tapback", handle=handle, reaction="love", sender=HUMAN)
-            case _:
-                return False
-        return True
+            case Sendblue(process=process):
+                process.ask("text", line=LINE, human=HUMAN, group=key, content="Loved “booked”")
 
 
 @pytest.fixture
@@ -120,11 +119,11 @@ def test_a_group_is_heard_answered_loved_and_joined(way: Way) -> None:
     assert (answer.status, answer.reply_unresolved) == ("delivered", False)
     assert stand_in.on_phone(group.key) == ["booked"]
 
-    loved = way.love(group.key, answer.provider_handle)
+    way.love(group.key, answer.provider_handle)
     way.bring()
     stand_in.grows(group)
     way.bring(*way.said(group, "one more comes"))
-    assert [(tapback.message, tapback.human) for tapback in Tapback.objects.live()] == [(answer, HUMAN)] * loved
+    assert [(tapback.message, tapback.human) for tapback in Tapback.objects.live()] == [(answer, HUMAN)]
     present = conversation.participants.present().values_list("human", flat=True)
     assert set(present) == {HUMAN, STRANGER, NEWCOMER}
     assert Conversation.objects.filter(is_group=True).count() == 1

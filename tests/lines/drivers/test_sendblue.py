@@ -206,9 +206,9 @@ class TestSendblue(DriverCases):
             [TextArrived(**THREAD, chat="g1", handle="SB-1", text="hi", group=Group("g1", (HUMAN, STRANGER), "Trip"))],
         ),
         Recorded(
-            "words like a tapback's, in a group",
-            message(**GROUP, content="Loved “ok”"),
-            [TextArrived(**THREAD, chat="g1", handle="SB-1", text="Loved “ok”", group=Group("g1", (HUMAN, STRANGER)))],
+            "love as text in a group",
+            message(**GROUP, content="Loved “See you at 5”"),
+            [replace(tapback("Loved “See you at 5”", "love"), chat="g1", group=Group("g1", (HUMAN, STRANGER)))],
         ),
         Recorded(
             "delivered in a group, found by a poll",
