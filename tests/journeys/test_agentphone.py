@@ -298,6 +298,26 @@ def test_state_and_a_picture_are_kept_with_a_conversation(phone: Phone, human: H
 _SERVED = b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nContent-Length: %d\r\n\r\n" % len(PNG) + PNG
 
 
+def test_pictures_go_out_together_and_come_in_one_by_one(phone: Phone, human: Human, picture: str) -> None:
+    pictures = [f"{picture}/{name}.png" for name in ("one", "two")]
+    sent = phone("messages.send", from_number=NUMBER, to_number=human.number, body="", media_urls=pictures)
+    assert sent["media_urls"] == pictures
+    bubble = waited(human.inbox, what="the carousel")[0]
+    assert [item["url"] for item in bubble["media"]] == pictures
+    texts = {"to": NUMBER, "text": "", "media": pictures}
+    human.installation.handset("POST", human.number, "texts", texts)
+    rows = waited(lambda: _inbound(phone, sent["conversation_id"]), what="both pictures")
+    assert [len(row["media_urls"]) for row in rows] == [1, 1]
+    put = phone("messages.react", message_id=rows[0]["id"], reaction="like")
+    assert put["message_id"] == rows[0]["id"]
+    newest = waited(lambda: human.inbox()[-1]["tapbacks"], what="the tapback")[0]
+    assert (newest["kind"], newest["part"]) == ("like", 1)
+
+
+def _inbound(phone: Phone, conversation_id: str) -> list[dict[str, Any]]:
+    return [row for row in messages_of(phone, conversation_id) if row["direction"] == "inbound"]
+
+
 @pytest.fixture(scope="module")
 def picture() -> Iterator[str]:
     """Where a picture can be fetched."""
