@@ -266,6 +266,14 @@ def _owners(actor: Actor) -> list[tuple[str, str]]:
     return [*agents, *((f"{_ALL_OF}{key}", words) for key, words in names.items())]
 
 
+def _hears(vendor: Vendor) -> str:
+    """What comes of choosing a dialect."""
+    if vendor.chooses_events:
+        return f"It is told in {vendor.label}'s words, of what is chosen below."
+    one = " There is one for all agents, and one for each in its place." if vendor.at_most_one else ""
+    return f"It is told in {vendor.label}'s words: {', '.join(vendor.events.values())}.{one}"
+
+
 def _owner(actor: Actor, chosen: str) -> Identity | Organization:
     owner: Identity | Organization | None
     if chosen.startswith(_ALL_OF):
@@ -301,6 +309,7 @@ def make_webhook(request: PageRequest, actor: Actor) -> HttpResponse:
         "owners": owners,
         "dialects": [(key, vendor.label) for key, vendor in VENDORS.items()],
         "dialect": dialect,
+        "hears": _hears(VENDORS[dialect]),
         "chosen": chosen,
         "title": "New endpoint",
         "back": WEBHOOKS.url,
