@@ -211,6 +211,7 @@ def _send(actor: Actor, body: Send, sender: Sender, line: Line | None, **target:
         send_style=body.send_style or "",
         reply_to=reply_to,
         reply_to_part=part_index,
+        substitution=sender.substitution,
         **target,
     )
 

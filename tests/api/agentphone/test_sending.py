@@ -6,6 +6,7 @@ import pytest
 
 from accounts.models import Identity
 from core.ids import prefixed
+from events.models import Event
 from imessage.models import Conversation, Message
 from lines.models import Line
 from tests import make
@@ -42,6 +43,14 @@ def test_a_number_goes_before_its_id_and_that_before_an_agent(admin: Phone, iden
         body = {name: value for name, value in named.items() if name not in leave_out}
         senders.append(admin.send(**body, to_number=STRANGER, body="hi").json()["from_number"])
     assert senders == [second.address, first.address, NUMBER]
+
+
+def test_another_number_stands_in_for_one_that_cannot_send(agent: Phone, identity: Identity, number: Line) -> None:
+    Line.objects.update(failover={"enabled": True, "mode": "all", "numbers": []}, seen=Line.Seen.DOWN)
+    other = make.make_owned_line(identity, "+15555550179")
+    response = agent.send(from_number=NUMBER, to_number=STRANGER, body="hi")
+    assert (response.status_code, response.json()["from_number"]) == (200, other.address)
+    assert Event.objects.get(type="line.substituted").data["original"]["address"] == NUMBER
 
 
 def test_a_pool_number_answers_the_human_who_is_connected_there(admin: Phone, conversation: Conversation) -> None:
