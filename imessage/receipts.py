@@ -148,14 +148,16 @@ def mark_read(actor: Actor, conversation: Conversation) -> int:
     unread = Message.objects.filter(
         conversation=conversation, direction=Direction.INBOUND, is_read=False, is_blocked=False
     )
-    newest = unread.select_related("line__account").order_by("-position").first()
+    newest = unread.order_by("-position").first()
     if newest is None:
         return 0
     # Where the human wrote it: after a move that may be the former line. SMS knows no receipts.
-    if newest.line.service != Line.Service.SMS:
-        chat = conversation.chat or chat_of(newest.line, conversation.human)
-        with direct_call(newest.line) as (driver, account):
-            driver.mark_read(account, line=newest.line.address, human=conversation.human, chat=chat)
+    on_imessage = unread.filter(service=Service.IMESSAGE).exclude(line__service=Line.Service.SMS)
+    seen = on_imessage.select_related("line__account").order_by("-position").first()
+    if seen:
+        chat = conversation.chat or chat_of(seen.line, conversation.human)
+        with direct_call(seen.line) as (driver, account):
+            driver.mark_read(account, line=seen.line.address, human=conversation.human, chat=chat)
     return _mark(actor, conversation, up_to=newest.position)
 
 
@@ -165,7 +167,8 @@ def send_typing(actor: Actor, conversation: Conversation, *, on: bool = True) ->
     False when the thread's service knows none: nothing was called. Raises as `mark_read` does.
     """
     conversation = _reachable(conversation)
-    if not speaks_imessage(conversation):
+    # A group begins with its first text; before that it is on no phone.
+    if not speaks_imessage(conversation) or (conversation.is_group and not conversation.chat):
         return False
     line = conversation.line
     chat = conversation.chat or chat_of(line, conversation.human)

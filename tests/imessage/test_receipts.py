@@ -58,3 +58,21 @@ def test_one_blocked_member_keeps_the_agent_from_the_group(
     assert (refused.value.fields["address"], driver.direct) == (make.OTHER_HUMAN, [])
     group.participants.filter(human=make.OTHER_HUMAN).update(left_at=group.created_at)
     assert send_typing(make.agent_of(identity), group)
+
+
+def test_a_group_that_has_not_begun_sees_no_typing(
+    group: Conversation, identity: Identity, driver: ScriptedDriver
+) -> None:
+    Conversation.objects.update(thread_key="new:1")
+    assert not send_typing(make.agent_of(identity), group)
+    assert driver.direct == []
+
+
+def test_an_sms_is_marked_read_without_a_receipt(
+    written: Conversation, identity: Identity, driver: ScriptedDriver
+) -> None:
+    agent = make.agent_of(identity)
+    assert mark_read(agent, written) == 1
+    make.make_message(written, service="sms")
+    assert mark_read(agent, written) == 1
+    assert len(driver.direct) == 1
