@@ -15,7 +15,7 @@ from accounts.models import Identity
 from console.counters import bounded, counter
 from console.lists import Choice, Column, FilterSpec, Id, Range, Sort, Text, View, identity_choice
 from console.masking import sees_numbers
-from console.thread.people import Title, titles_of, with_human
+from console.thread.people import Person, Title, known_names, titles_of, with_human
 from console.thread.places import place_of
 from console.thread.window import rules_of
 from console.thread.words import verdict_in_words
@@ -177,6 +177,7 @@ class HeldRow:
     """One message that was blocked: why, what today's rules say, what was done about it; its place in its thread."""
 
     message: Message
+    sender: Person
     reason: str
     blocked_today: bool
     release: Release | None
@@ -201,9 +202,11 @@ def held_rows(actor: Actor, messages: Sequence[Message]) -> list[HeldRow]:
     rules = rules_of(actor, messages)
     today = _blocked_today(Message.objects.visible_to(actor), messages)
     releases = _open_releases(actor, messages)
+    names = known_names(actor, {message.human for message in messages})
     return [
         HeldRow(
             message=message,
+            sender=Person(message.human, names.get((message.organization_id, message.human), "")),
             reason=verdict_in_words(message, rules),
             blocked_today=today.get(message.pk, True),
             release=next((one for one in releases.get(message.conversation_id, ()) if _lets_go(one, message)), None),

@@ -1,6 +1,6 @@
 """Who a thread is with: one human, or the members of a group; by name where there is one and the reader may know it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -109,6 +109,11 @@ def names_of(actor: Actor, threads: Iterable[Conversation]) -> Names:
         for thread in threads
         for human in ([one.human for one in thread.participants.all()] if thread.is_group else [thread.human])
     }
+    return known_names(actor, humans)
+
+
+def known_names(actor: Actor, humans: Collection[str]) -> Names:
+    """What the contact books say of these numbers; nothing to whom numbers are masked."""
     if not humans or not sees_numbers(actor):
         return {}
     known = Contact.objects.visible_to(actor).filter(phone_number__in=humans)

@@ -29,6 +29,7 @@ from core.phones import pretty
 from events.models import Event
 from imessage.connecting import connect_command, release, router_line
 from imessage.errors import NoRouter
+from imessage.finding import is_open
 from imessage.models import Connection, Conversation
 from imessage.owning import attach, detach
 
@@ -225,17 +226,19 @@ def switch_off(request: PageRequest, actor: Actor, handle: str, how: str) -> Htt
     """Disable or pause an identity, once somebody has seen whom it silences (grade 4)."""
     actor.require(Role.ADMIN)
     identity = identity_called(actor, handle)
-    active = Conversation.objects.visible_to(actor).filter(
-        identity=identity, connection__status=Connection.Status.ACTIVE
-    )
-    people = active.count()
+    reachable = Conversation.objects.visible_to(actor).filter(is_open(), identity=identity)
+    people = reachable.filter(is_group=False).count()
     asked = Confirmation(
         title=f"{_HOW[how]} @{identity.handle}?",
         sentence="Nothing more leaves, its webhooks stay silent, and nobody new connects. What humans write is stored.",
         action=f"{_HOW[how]} @{identity.handle}",
         back=_address(identity),
         grade=4,
-        facts=[Fact("Connected humans", people), Fact("Waiting now", active.exclude(waiting_since=None).count())],
+        facts=[
+            Fact("Connected humans", people),
+            Fact("Groups", reachable.filter(is_group=True).count()),
+            Fact("Waiting now", reachable.exclude(waiting_since=None).count()),
+        ],
         typed=f"@{identity.handle}",
         undoable="You can switch it on again at any time; connections are kept.",
     )

@@ -8,7 +8,10 @@ from django.db import transaction
 from django.test import Client
 from django.utils import timezone
 
-from accounts.models import Identity
+from accounts.members import actor_of
+from accounts.models import Identity, User
+from console.views.threads import THREADS
+from console.work.exporting import cells
 from contactrules.models import ContactRule
 from core.actor import Actor
 from core.phones import pretty
@@ -120,6 +123,14 @@ def test_lists_tell_groups_and_own_numbers_apart(
         assert tuple(f't-{thread.id}"' in page for thread in (group, conversation)) == wanted, query
 
 
+def test_an_export_names_the_members_as_its_reader_may_know_them(alice: User, bob: User, group: Conversation) -> None:
+    for user, members in ((alice, f"{DANA}, {EVE}"), (bob, "•••••23, •••••24")):
+        actor = actor_of(user)
+        (row,) = THREADS.asked("kind=group", actor).rows
+        told = dict(zip((column.key for column in THREADS.columns), cells(row, THREADS.columns, actor), strict=True))
+        assert (told["human"], told["members"], told["state"]) == ("", members, None)
+
+
 def test_a_group_stood_otherwise_at_an_earlier_moment(as_alice: Client, group: Conversation) -> None:
     now = timezone.now()
     group.participants.filter(human=EVE).update(joined_at=now - timedelta(hours=1), left_at=now)
@@ -160,6 +171,13 @@ def test_a_group_among_the_senders_is_looked_through_as_a_whole(as_alice: Client
     assert "Dana</span>, +1 555-555-0124" in page
     assert "Mark all reviewed" in page
     assert "Release all" not in page
+
+
+def test_a_blocked_sender_is_named_by_the_contact_book(as_alice: Client, as_bob: Client, group: Conversation) -> None:
+    held = make.make_message(group, human=DANA, is_blocked=True)
+    for address in ("/console/blocked/", f"/console/blocked/{held.id}/"):
+        assert "Dana" in as_alice.get(address).content.decode()
+        assert "Dana" not in as_bob.get(address).content.decode()
 
 
 def test_todays_rules_judge_each_member_alone(as_alice: Client, group: Conversation) -> None:
