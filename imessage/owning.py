@@ -135,17 +135,22 @@ def _end_connections(actor: Actor, line: Line, identity: Identity, now: datetime
 
 
 def _begin_connections_anew(actor: Actor, line: Line, identity: Identity, now: datetime) -> int:
-    """Those that the detaching ended, for the threads that still hang on them."""
-    ended = Connection.objects.filter(
-        owned_line=line, identity=identity, status=Connection.Status.RELEASED, released_by=_BY_DETACHING
+    """One for each thread whose connection the detaching ended; the former ones stay what they were."""
+    threads = Conversation.objects.filter(
+        owned_line=line,
+        identity=identity,
+        connection__status=Connection.Status.RELEASED,
+        connection__released_by=_BY_DETACHING,
     )
-    threads = Conversation.objects.filter(owned_line=line, identity=identity, connection__in=ended)
-    again = list(Connection.objects.filter(pk__in=threads.values("connection_id")).order_by("id"))
-    Connection.objects.filter(pk__in=[one.pk for one in again]).update(
-        status=Connection.Status.ACTIVE, released_at=None, released_by="", updated_at=now
-    )
-    _tell_all(actor, "connection.created", again)
-    return len(again)
+    ended = list(threads.select_for_update(no_key=True, of=("self",)).order_by("id"))
+    whose = {"organization_id": identity.organization_id, "identity": identity, "line": line, "owned_line": line}
+    begun = [Connection(**whose, human=thread.human, created_at=now) for thread in ended]
+    for thread, connection in zip(ended, begun, strict=True):
+        thread.connection = connection
+    Connection.objects.bulk_create(begun)
+    Conversation.objects.bulk_update(ended, ["connection"])
+    _tell_all(actor, "connection.created", begun)
+    return len(begun)
 
 
 def _tell_all(actor: Actor, type: str, connections: Sequence[Connection], **more: str) -> None:

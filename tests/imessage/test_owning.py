@@ -117,6 +117,8 @@ def test_attached_again_an_identity_goes_on_where_it_was(talk: Conversation, ide
         deed(admin, talk.line)
     assert check_reachable(Conversation.objects.get(pk=talk.pk)).allowed
     assert Event.objects.get(type="connection.created").conversation_id == talk.id
+    then, now = Connection.objects.order_by("created_at")
+    assert (then.status, now.status) == ("released", "active")
 
 
 def test_what_waited_for_a_detached_number_does_not_leave(identity: Identity, account: ProviderAccount) -> None:
