@@ -16,6 +16,7 @@ from contactrules.models import ContactRule
 from core.actor import Actor
 from core.phones import pretty
 from events.record import record
+from imessage.again import OUTCOME_UNKNOWN
 from imessage.keeping import keep_metadata
 from imessage.models import Conversation
 from imessage.telling import tell
@@ -280,6 +281,19 @@ def test_what_is_kept_with_a_thread_is_shown_now_and_as_it_was(as_alice: Client,
     assert "planning" in panel
     assert "Version 1" not in panel
     assert "planning" not in read(as_alice, group, at=before.isoformat()).decode()
+
+
+def test_a_number_that_stood_in_is_a_line_of_the_thread(as_alice: Client, group: Conversation) -> None:
+    used, original = ({"address": address} for address in ("+15555550199", "+15555550198"))
+    happen(group, "line.substituted", {"used": used, "original": original, "reason": "not_in_service"})
+    told = "+1 555-555-0199 stood in for +1 555-555-0198, which could not send: not in service"
+    assert told in read(as_alice, group, "log/").decode()
+
+
+def test_a_group_is_named_where_its_message_is_sent_again(as_alice: Client, group: Conversation) -> None:
+    lost = {"status": "error", "error_reason": OUTCOME_UNKNOWN}
+    message = make.make_message(group, human="", direction="outbound", **lost)
+    assert "Dana, +1 555-555-0124" in as_alice.get(f"/console/messages/{message.id}/again/").content.decode()
 
 
 def happen(group: Conversation, type: str, data: dict[str, Any]) -> None:
