@@ -271,7 +271,9 @@ def _record_receipt(queue: Queue, head: Head, dispatch: Dispatch, receipt: SendR
     # A worker that was thought dead keeps an accepted word, and leaves the queue to its successor.
     still_ours = not dispatching.is_taken_over(dispatch)
     if not dispatching.settle(dispatch, receipt):
-        return still_ours  # a report settled it meanwhile; the next round reads what it says
+        # A report settled it meanwhile; the next round reads what it says. Where the text went only the answer tells.
+        _note_chat(head, receipt)
+        return still_ours
     if receipt.outcome is Outcome.ACCEPTED:
         queue.conclude(head, receipt)
         _note_accepted(head, receipt)
@@ -314,14 +316,19 @@ def _record_refusal(queue: Queue, head: Head, dispatch: Dispatch, receipt: SendR
 
 def _note_accepted(head: Head, receipt: SendReceipt) -> None:
     """What an answer tells beside the text's own fate."""
-    if receipt.chat and head.group and head.conversation_id:
-        groups.note_key(head.conversation_id, receipt.chat)
-    elif receipt.chat:
-        note_chat(head.line, head.human, receipt.chat)
+    _note_chat(head, receipt)
     if receipt.line and receipt.line != head.line.address:
         # The text is on the phone, from a strange sender: the next one must not follow it.
         logger.error("A provider used another line", extra={"line_id": str(head.line.id), "order_id": str(head.id)})
         health.hear_verdict(head.line, seen=Line.Seen.FLAGGED, reason="wrong_sender")
+
+
+def _note_chat(head: Head, receipt: SendReceipt) -> None:
+    """Keep what the provider calls the thread, if it said."""
+    if receipt.chat and head.group and head.conversation_id:
+        groups.note_key(head.conversation_id, receipt.chat)
+    elif receipt.chat:
+        note_chat(head.line, head.human, receipt.chat)
 
 
 def _struck(line: Line, error: ProviderError) -> list[Line]:

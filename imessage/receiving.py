@@ -475,6 +475,9 @@ def _apply_status(dispatch: Dispatch, report: StatusChanged) -> None:
     # Before the dispatch and the message, as the drain takes them.
     Conversation.objects.select_for_update(no_key=True, of=("self",)).get(messages=dispatch.order_id)
     message = Message.objects.select_related("line__account").get(pk=dispatch.order_id)
+    if message.is_group and report.chat:
+        # The answer may be lost, or come later: the next text must find the group that this one made.
+        groups.note_key(message.conversation_id, report.chat)
     reports.note_status(dispatch, report)
     if fallback.is_former_attempt(message, dispatch):
         _hear_former(message, dispatch, report)

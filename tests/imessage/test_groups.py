@@ -13,7 +13,7 @@ from imessage.shapes import group_shape, message_shape
 from lines.models import Line, ProviderAccount
 from lines.providers.base import Outcome, SendReceipt
 from tests import make
-from tests.providers.scripted import ScriptedDriver, run_jobs, tell, text_event
+from tests.providers.scripted import ScriptedDriver, run_jobs, status_event, tell, text_event
 
 pytestmark = pytest.mark.django_db
 
@@ -74,6 +74,24 @@ def test_a_group_is_made_by_its_first_text_and_named_by_the_provider(
     assert driver.sent[0].group is not None
     assert driver.sent[0].group.members == (ANNA, BEN)
     assert Conversation.objects.get().thread_key == "grp-9"
+
+
+@pytest.mark.parametrize("who", ["the report", "the answer"])
+def test_a_report_that_overtakes_the_answer_opens_no_second_group(
+    own: Line, identity: Identity, driver: ScriptedDriver, who: str
+) -> None:
+    """Whichever of them names the group, the next text goes into it."""
+    message = open_group(identity)
+    named = {"group": {"key": "grp-9", "name": "", "members": [ANNA, BEN]}} if who == "the report" else {}
+
+    def report_first(order: object) -> SendReceipt:
+        tell(own.account, status_event(message, "sent", message_id="h-1", **named))
+        return SendReceipt(outcome=Outcome.ACCEPTED, handle="h-1", chat="" if named else "grp-9")
+
+    driver.answers = [report_first]
+    send_message(make.agent_of(identity), conversation=message.conversation, text="again")
+    run_jobs()
+    assert [order.group.key for order in driver.sent if order.group] == ["", "grp-9"]
 
 
 def test_an_answer_that_comes_before_the_groups_name_finds_it(own: Line, identity: Identity) -> None:
