@@ -28,7 +28,7 @@ POOL = [f"+1555555010{n}" for n in range(1, 9)]
 # The organization's own: one that groups can be made with, and one that has SMS alone.
 OWNED = {"+15555550111": Line.Service.IMESSAGE, "+15555550112": Line.Service.SMS}
 # Nobody's yet: any organization may claim them.
-FREE = ["+15555550113", "+15555550114"]
+FREE = [f"+1555555011{n}" for n in range(3, 6)]
 
 _ACTOR = Actor.system("quickstart")
 
