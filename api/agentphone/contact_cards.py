@@ -1,10 +1,10 @@
 """Who humans see a number as (contract/agentphone.md, section 8)."""
 
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from django.http import HttpRequest, HttpResponse
 from ninja import Router
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from api.agentphone.answers import ContactCard, answers
@@ -21,7 +21,17 @@ router = Router(tags=["Contact cards"])
 CardName = Annotated[str, Field(max_length=200), *TEXT]
 
 
+_NAMED: dict[str, Any] = {
+    "anyOf": [
+        {"required": [name], "properties": {name: {"type": "string", "minLength": 1}}}
+        for name in ("firstName", "lastName", "displayName")
+    ]
+}
+
+
 class NewCard(Body):
+    model_config = ConfigDict(json_schema_extra=_NAMED)
+
     firstName: CardName | None = None  # noqa: N815 - the vendor's words
     lastName: CardName | None = None  # noqa: N815
     displayName: CardName | None = None  # noqa: N815

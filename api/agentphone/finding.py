@@ -53,8 +53,8 @@ def conversation_with(actor: Actor, conversation_id: str) -> Conversation:
 
 
 def group_with(actor: Actor, group_id: str) -> Conversation:
-    """The group with this id, even before anything was said in it; raises `NotFound`."""
-    rows = Conversation.objects.visible_to(actor).filter(is_group=True).select_related("identity", "owned_line")
+    """The group with this id; raises `NotFound`."""
+    rows = conversations(actor).filter(is_group=True)
     return _found(rows.filter(pk=key_in(agentphone.GROUP, group_id)).first())
 
 

@@ -43,7 +43,7 @@ LEAST_RECIPIENTS, MOST_RECIPIENTS = 2, 32
 # What a WhatsApp message is made of there.
 _WHATSAPP = ("channel", "buttons", "list", "cta", "template")
 
-Number = Annotated[str, Field(max_length=100), said_by(any_notation), Documented(format="e164")]
+Number = Annotated[str, said_by(any_notation), Documented(format="e164")]
 NamedId = Annotated[str, Field(min_length=1, max_length=100), *TEXT]
 
 
@@ -70,12 +70,20 @@ def _is_emoji(text: str) -> bool:
 # In code points: families and flags are put together from many.
 _LONGEST_EMOJI = 16
 
+
+def _given(name: str, *others: str) -> dict[str, Any]:
+    """In the document: this field is there, and the others are not."""
+    kind = "array" if name in {"recipients", "media_urls"} else "string"
+    absent: dict[str, Any] = {other: {"type": "null"} for other in others}
+    return {"required": [name], "properties": {name: {"type": kind}, **absent}}
+
+
+_TARGETS = ("to_number", "recipients", "conversation_id")
+_SENDERS = ("from_number", "number_id", "agent_id", "conversation_id")
+_CONTENTS = ("body", "media_url", "media_urls")
 _RULES: dict[str, Any] = {
-    "anyOf": [
-        {"required": [name], "properties": {name: {"type": "string"}}}
-        for name in ("from_number", "number_id", "agent_id")
-    ]
-    + [{"required": ["conversation_id"], "properties": {"conversation_id": {"type": "string"}}}],
+    "oneOf": [_given(name, *(other for other in _TARGETS if other != name)) for name in _TARGETS],
+    "allOf": [{"anyOf": [_given(name) for name in names]} for names in (_SENDERS, _CONTENTS)],
 }
 
 
