@@ -63,7 +63,7 @@ def text_history(request: HttpRequest, to: str, sender: str, limit: str, query: 
     """The same of what was carried as SMS, MMS or RCS."""
     actor = actor_of(request)
     chat, most = chat_between(actor, human=e164(to), line=e164(sender)), _limit(limit)
-    rows = _last(messages_of(actor).filter(conversation=chat, service__in=[Service.SMS, Service.RCS]), most)
+    rows = _last(actor, messages_of(actor).filter(conversation=chat, service__in=[Service.SMS, Service.RCS]), most)
     steps = steps_of(rows) if query.tracking else {}
     reactions = [reaction_shape(change, chat) for change in _log(actor, rows)]
     return told(
@@ -81,7 +81,7 @@ def get_message(request: HttpRequest, message_id: str, query: Query[Asked]) -> H
 
 def _history(actor: Actor, *, to: str, sender: str, limit: str, tracking: bool) -> HttpResponse:
     chat, most = chat_between(actor, human=e164(to), line=e164(sender)), _limit(limit)
-    rows = _last(messages_of(actor).filter(conversation=chat), most)
+    rows = _last(actor, messages_of(actor).filter(conversation=chat), most)
     data = contiguity.history(
         [shown_message(message, chat) for message in rows],
         [reaction_shape(change, chat) for change in _log(actor, rows)],
@@ -92,9 +92,9 @@ def _history(actor: Actor, *, to: str, sender: str, limit: str, tracking: bool) 
     return told(data)
 
 
-def _last(rows: MessageQuerySet, most: int) -> list[Message]:
+def _last(actor: Actor, rows: MessageQuerySet, most: int) -> list[Message]:
     """The newest first."""
-    live = Prefetch("tapbacks", Tapback.objects.live())
+    live = Prefetch("tapbacks", Tapback.objects.visible_to(actor).live())
     return list(rows.prefetch_related("parts", live).order_by("-position")[:most])
 
 
