@@ -249,8 +249,8 @@ def _receive_text(line: Line, report: TextArrived, callback: Callback) -> None:
         connecting.hear(line, human=report.human, text=report.text, handle=report.handle)
         return
     identity, conversation = _thread_of(line, report)
-    answered = _answered(conversation, line, report)
     given = verdict(identity, report.human)
+    answered = _answered(conversation, line, report, is_blocked=not given.allowed)
     now = timezone.now()
     message = Message(
         organization_id=identity.organization_id,
@@ -323,12 +323,15 @@ def _owner(line: Line, human: str) -> Identity:
     return identity
 
 
-def _answered(conversation: Conversation, line: Line, report: TextArrived) -> Message | None:
-    """The message that an inline reply answers, if it is one of this thread."""
+def _answered(conversation: Conversation, line: Line, report: TextArrived, *, is_blocked: bool) -> Message | None:
+    """The message that an inline reply answers, if it is one of this thread.
+
+    What agents see never points at what was blocked: in a group anybody may answer whom a rule keeps out.
+    """
     if report.reply_to is None:
         return None
     said = Message.objects.filter(conversation=conversation, line=line, provider_handle=cleaned(report.reply_to.handle))
-    return said.first()
+    return (said if is_blocked else said.filter(is_blocked=False)).first()
 
 
 def _change_group(line: Line, report: GroupChanged) -> None:

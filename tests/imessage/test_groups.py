@@ -120,6 +120,21 @@ def test_an_answer_inline_names_its_parent(own: Line, identity: Identity, driver
     assert (answer.reply_unresolved, answer.thread_root_id) == (False, parent.id)
 
 
+def test_an_answer_to_what_was_blocked_does_not_point_at_it(own: Line, identity: Identity) -> None:
+    """Its id and its words would reach the agent with the answer."""
+    tell(own.account, said_in_group(own, ANNA, "hi"))
+    make.make_rule(identity, BEN)
+    tell(own.account, said_in_group(own, BEN, "psst"))
+    blocked = Message.objects.get(is_blocked=True)
+    group = {"key": "grp-1", "name": "", "members": [ANNA, BEN]}
+    for human in (ANNA, BEN):
+        reply_to = {"id": blocked.provider_handle, "part": 0}
+        tell(own.account, text_event(own, f"{human} answers", human, group=group, reply_to=reply_to))
+    seen, kept = (Message.objects.get(text=f"{human} answers") for human in (ANNA, BEN))
+    assert (seen.is_blocked, seen.reply_to, seen.thread_root) == (False, None, None)
+    assert (kept.is_blocked, kept.reply_to) == (True, blocked)
+
+
 def test_the_contact_book_names_who_is_in_a_group(own: Line) -> None:
     group = make.make_group(own, [ANNA, BEN])
     make.make_contact(group.organization, ANNA, "Anna of the book")
