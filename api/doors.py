@@ -13,6 +13,7 @@ class Door:
     """A dialect's API, where it is mounted, and the first words of all its paths."""
 
     name: str
+    label: str
     api: DialectAPI
     mount: str
     roots: frozenset[str]
@@ -20,10 +21,11 @@ class Door:
     reference: str
 
 
-INKBOX = Door("inkbox", inkbox, mount="api/", roots=frozenset({"api"}), reference="api/v1/")
-AGENTPHONE = Door("agentphone", agentphone, mount="v1/", roots=frozenset({"v1"}), reference="v1/")
+INKBOX = Door("inkbox", "Inkbox", inkbox, mount="api/", roots=frozenset({"api"}), reference="api/v1/")
+AGENTPHONE = Door("agentphone", "AgentPhone", agentphone, mount="v1/", roots=frozenset({"v1"}), reference="v1/")
 CONTIGUITY = Door(
     "contiguity",
+    "Contiguity",
     contiguity,
     mount="",
     # Those of the published API, those of the Python client, and where the document is.

@@ -65,7 +65,7 @@ def page(request: HttpRequest, name: str) -> HttpResponse:
         "families": families(door),
         "shapes": shapes(door),
         "document": f"/{door.reference}openapi.json",
-        "others": [(other.name, f"/{other.reference}docs") for other in DOORS if other is not door],
+        "others": [(other.label, f"/{other.reference}docs") for other in DOORS if other is not door],
     }
     return render(request, "api/reference.html", shown)
 
