@@ -206,8 +206,8 @@ def test_signs_in_reads_blocks_and_unblocks(browsing: Browsing, operator: Operat
     """Acceptance 14: reading and forms with JavaScript off; five jobs by keyboard are in `test_keyboard.py`."""
     page = browsing.context(signed_in=False, script=False).new_page()
     sign_in(page, operator)
-    page.get_by_label("Number or handle").fill(human.number)
-    page.get_by_label("Number or handle").press("Enter")
+    page.get_by_label("Number, name or handle").fill(human.number)
+    page.get_by_label("Number, name or handle").press("Enter")
     page.locator("#thread-list .row a").click()
     expect(page).to_have_url(re.compile(thread))
     expect(page.locator("#thread-log .bubble-text")).to_have_text(["Hello"])
