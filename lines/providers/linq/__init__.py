@@ -67,7 +67,6 @@ EVENTS: list[WebhookEventType] = [
     "message.edited",
     "reaction.added",
     "reaction.removed",
-    "chat.created",
     "chat.group_name_updated",
     "chat.typing_indicator.started",
     "chat.typing_indicator.stopped",

@@ -45,8 +45,8 @@ from lines.providers.linq.words import (
 
 # Once a message; told by a poll with the same key.
 _FACTS = {"message.sent", "message.received", "message.delivered", "message.read", "message.failed"}
-# A chat itself; the second is our own word for one that was read back.
-_SHOW_A_CHAT = ("chat.created", "chat.read_back")
+# Our own word for a chat that was read back. Theirs of a new one may come late, when others are in it.
+_CHAT = "chat.read_back"
 _OPT_OUT = "OPTED_OUT"
 
 
@@ -57,7 +57,7 @@ def identify(body: bytes) -> CallbackId:
     message = data.get("id") or data.get("message_id")
     fact = event["event_type"] in _FACTS and message
     chat = mapping(data.get("chat")).get("id") or data.get("chat_id")
-    if event["event_type"] in _SHOW_A_CHAT:
+    if event["event_type"] == _CHAT:
         chat = data.get("id")
     return CallbackId(
         key=f"{event['event_type']}:{message}" if fact else str(event["event_id"]),
@@ -112,7 +112,7 @@ def as_group_callback(chat: dict[str, Any]) -> bytes:
     """A group as it is now, told once as long as it stays so: what Linq says of who comes and goes names one alone."""
     people = [[one.get("handle"), one.get("joined_at"), one.get("left_at")] for one in mappings(chat.get("handles"))]
     told = hashlib.sha256(json.dumps([people, chat.get("display_name")]).encode()).hexdigest()[:24]
-    event = {"event_type": "chat.read_back", "event_id": f"read back {chat.get('id')} {told}", "data": chat}
+    event = {"event_type": _CHAT, "event_id": f"read back {chat.get('id')} {told}", "data": chat}
     return json.dumps(event).encode()
 
 
@@ -252,8 +252,8 @@ def _typing(kind: str, data: dict[str, Any]) -> list[Report]:
 
 
 def _group(kind: str, data: dict[str, Any]) -> list[Report]:
-    """A chat that is shown whole."""
-    return [GroupChanged(line=line_of(data), human="", group=group_of(data))] if data.get("is_group") else []
+    """A group that is shown whole."""
+    return [GroupChanged(line=line_of(data), human="", group=group_of(data))]
 
 
 def _renamed(kind: str, data: dict[str, Any]) -> list[Report]:
@@ -295,7 +295,7 @@ _READINGS: dict[str, Callable[[str, dict[str, Any]], list[Report]]] = {
     **dict.fromkeys(["reaction.added", "reaction.removed"], _reaction),
     **dict.fromkeys(["chat.typing_indicator.started", "chat.typing_indicator.stopped"], _typing),
     **dict.fromkeys(["phone_number.status_updated", "phone_number.released"], _line_reports),
-    **dict.fromkeys(_SHOW_A_CHAT, _group),
+    _CHAT: _group,
     "chat.group_name_updated": _renamed,
-    **dict.fromkeys(["phone_number.assigned", "participant.added", "participant.removed"], _nothing),
+    **dict.fromkeys(["phone_number.assigned", "chat.created", "participant.added", "participant.removed"], _nothing),
 }

@@ -250,8 +250,8 @@ class TestLinq(DriverCases):
             [OwnTextSeen(**OURS, text="hi", service="imessage", group=Group("c"))],
         ),
         Recorded(
-            "a group is made",
-            event("chat.created", **GROUP, display_name=f"{HUMAN}, {STRANGER}"),
+            "a group as it is, without a name",
+            event("chat.read_back", **GROUP, display_name=f"{HUMAN}, {STRANGER}"),
             [GroupChanged(line=LINE, human="", group=Group("c", (HUMAN, STRANGER)))],
         ),
         Recorded(
@@ -259,7 +259,7 @@ class TestLinq(DriverCases):
             event("chat.read_back", **GROUP | {"handles": [*GROUP["handles"], GONE]}, display_name="Trip"),
             [GroupChanged(line=LINE, human="", group=Group("c", (HUMAN, STRANGER), "Trip"))],
         ),
-        Recorded("a chat of two is made", event("chat.created", **GROUP | {"is_group": False}), []),
+        Recorded("a group is made", event("chat.created", **GROUP), []),
         Recorded(
             "a group is named",
             event("chat.group_name_updated", **NAMED, changed_by_handle={"handle": HUMAN, "is_me": False}),
