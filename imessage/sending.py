@@ -10,6 +10,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import connection, models, transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from accounts.models import Identity
@@ -296,16 +297,22 @@ def _judged(target: Conversation, humans: Sequence[str]) -> Verdict:
 
 
 def _reply(actor: Actor, target: Conversation, message_id: UUID, part_index: int) -> Reply:
-    """What is answered inline, and whether it can be; raises `ReplyTargetNotFound`."""
-    said = Message.objects.visible_to(actor).filter(conversation_id=target.id, is_blocked=False)
+    """What is answered inline, and whether it can be; raises `ReplyTargetNotFound`.
+
+    What this human and the agent said over another number is known, and cannot be threaded here.
+    """
+    here = Q(conversation_id=target.id)
+    elsewhere = Q(identity=target.identity, human=target.human, connection__isnull=False)
+    said = Message.objects.visible_to(actor).filter(here if target.is_group else here | elsewhere, is_blocked=False)
     parent = said.filter(pk=message_id).select_related("line__account").first()
     if parent is None:
         raise ReplyTargetNotFound("Reply target not found.")
     # One that is still in the queue is on the phone before its answer.
     on_phone = bool(parent.provider_handle) or parent.status in {Message.Status.QUEUED, Message.Status.ACCEPTED}
     over_imessage = parent.service == Line.Service.IMESSAGE and target.line.service == Line.Service.IMESSAGE
-    same_thread = parent.line_id == target.line_id and card_of(parent.line).reply
-    return Reply(parent, part_index, unresolved=not (on_phone and over_imessage and same_thread))
+    same_thread = parent.conversation_id == target.id and parent.line_id == target.line_id
+    threads = same_thread and card_of(parent.line).reply
+    return Reply(parent, part_index, unresolved=not (on_phone and over_imessage and threads))
 
 
 def _check_way(target: Conversation, media_urls: Sequence[str], fallback_line: Line | None, *, is_fast: bool) -> None:

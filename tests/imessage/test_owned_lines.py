@@ -5,7 +5,14 @@ import pytest
 from accounts.models import Identity
 from events.models import Event
 from imessage.connecting import release
-from imessage.errors import ConnectionReleased, FallbackImpossible, FastTrackUnavailable, NoSender, RecipientBlocked
+from imessage.errors import (
+    ConnectionReleased,
+    FallbackImpossible,
+    FastTrackUnavailable,
+    NoSender,
+    RecipientBlocked,
+    ReplyTargetNotFound,
+)
 from imessage.models import Connection, Conversation, Message
 from imessage.senders import choose_sender
 from imessage.sending import send_message
@@ -107,6 +114,23 @@ def test_a_fallback_number_must_know_sms(own: Line, identity: Identity, monkeypa
     monkeypatch.setattr("imessage.sending.can_send_sms", lambda line: False)
     with pytest.raises(FallbackImpossible):
         write(own, identity, text="hello", fallback_line=own)
+
+
+def test_an_answer_to_what_was_said_over_another_number_is_an_ordinary_text(
+    own: Line, identity: Identity, driver: ScriptedDriver
+) -> None:
+    tell(own.account, text_event(own, "hi"))
+    other = make.make_owned_line(identity, account=own.account)
+    answer = write(other, identity, text="hello", reply_to=Message.objects.get().id)
+    assert answer.reply_unresolved is True
+    run_jobs()
+    assert driver.sent[0].reply_to is None
+
+
+def test_what_another_human_said_is_no_target(own: Line, identity: Identity) -> None:
+    tell(own.account, text_event(own, "hi", make.OTHER_HUMAN))
+    with pytest.raises(ReplyTargetNotFound):
+        write(own, identity, text="hello", reply_to=Message.objects.get().id)
 
 
 def test_whoever_counts_on_sms_is_told_when_there_is_none(
