@@ -82,6 +82,8 @@ def get_message(request: HttpRequest, message_id: str, query: Query[Asked]) -> H
 def _history(actor: Actor, *, to: str, sender: str, limit: str, tracking: bool) -> HttpResponse:
     chat, most = chat_between(actor, human=e164(to), line=e164(sender)), _limit(limit)
     rows = _last(actor, messages_of(actor).filter(conversation=chat), most)
+    # Counted after they are read: one that came meanwhile is never more than all.
+    chat.refresh_from_db(fields=["visible_total"])
     data = contiguity.history(
         [shown_message(message, chat) for message in rows],
         [reaction_shape(change, chat) for change in _log(actor, rows)],
