@@ -47,6 +47,11 @@ def test_one_image_of_a_carousel_is_reacted_to_by_its_own_id(
     assert (answer["message_id"], provider.calls[0][1]["part"]) == (target, 1)
 
 
+def test_a_message_is_named_as_a_delivery_s_id_holds_it(agent: Phone, provider: Provider, message: Message) -> None:
+    bare = prefixed("msg", message.id).removeprefix("msg_")
+    assert agent.post(f"/messages/{bare}/reactions", {"reaction": "love"}).status_code == 200
+
+
 @pytest.mark.parametrize("reaction", ["haha", "LOVE", "", "🔥 hot", "x" * 65, "1", None])
 def test_other_words_are_refused(agent: Phone, message: Message, reaction: str | None) -> None:
     response = agent.post(f"/messages/{prefixed('msg', message.id)}/reactions", {"reaction": reaction})
