@@ -17,7 +17,8 @@ class Vendor:
     `events` says what it tells of, in its words. `own_secret`: each endpoint has one of its own; otherwise the
     identity's key signs. `at_most_one`: one endpoint for a whole organization and one for each identity, which takes
     the former's place. `numbered`: the events of a conversation carry order numbers. `names_contact`: it says who the
-    organization's contact book knows the human as.
+    organization's contact book knows the human as. `has_limits`: each endpoint says how much history it gets with an
+    event, and how long it may take to answer.
     """
 
     label: str
@@ -31,6 +32,11 @@ class Vendor:
     numbered: bool = False
     chooses_events: bool = False
     names_contact: bool = False
+    has_limits: bool = False
+
+
+# In a test of an endpoint of all identities.
+_NOBODY = {"id": None, "handle": None, "display_name": None}
 
 
 def _inkbox_payloads(telling: Telling) -> list[Body]:
@@ -40,9 +46,11 @@ def _inkbox_payloads(telling: Telling) -> list[Body]:
         at=telling.at,
         order_number=telling.order_number,
         data=telling.data,
-        agent=telling.agent or {"id": None, "handle": None, "display_name": None},
+        agent=telling.agent or _NOBODY,
         context=telling.context,
     )
+    if telling.agent is None:
+        payload["data"]["agent_identities"] = []
     return [Body(payload)]
 
 
@@ -76,6 +84,7 @@ VENDORS: Mapping[str, Vendor] = {
         schedule=AGENTPHONE_SCHEDULE,
         at_most_one=True,
         names_contact=True,
+        has_limits=True,
     ),
     "contiguity": Vendor(
         label="Contiguity",

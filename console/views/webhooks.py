@@ -208,10 +208,9 @@ class EndpointForm(forms.Form):
         super().__init__(*args, **kwargs)
         choices = [(name, type_in_words(name)) for name in vendor.events]
         cast(forms.MultipleChoiceField, self.fields["event_types"]).choices = choices
-        unknown = ["context_limit", "timeout"] if vendor.chooses_events else ["event_types", "history", "amount"]
-        if not vendor.names_contact:
-            unknown += ["context_limit", "timeout"]
-        for name in set(unknown):
+        unknown = [] if vendor.chooses_events else ["event_types", "history", "amount"]
+        unknown += [] if vendor.has_limits else ["context_limit", "timeout"]
+        for name in unknown:
             del self.fields[name]
 
     def clean(self) -> dict[str, Any]:
