@@ -66,7 +66,7 @@ def messages(actor: Actor) -> MessageQuerySet:
 def message_with(actor: Actor, message_id: str) -> tuple[Message, int, UUID]:
     """The message that an id names, and of it the part, which may have an id of its own; raises `NotFound`.
 
-    Some clients take the id out of a delivery's, where it stands without its prefix (contract/agentphone.md, section 11).
+    Some clients take it out of a delivery's id, where it has no prefix (contract/agentphone.md, section 11).
     """
     key = key_in(agentphone.MESSAGE, message_id if "_" in message_id else f"{agentphone.MESSAGE}_{message_id}")
     rows = messages(actor).select_related("conversation", "line__account").prefetch_related("parts")
