@@ -541,8 +541,13 @@ SIGNATURE_HEADER = "X-Webhook-Signature"
 
 
 def webhook_payloads(telling: Telling) -> list[Body]:
-    """What is posted for an event: of an inbound carousel one for each image, and before them its text."""
+    """What is posted for an event: of an inbound carousel one for each image, and before them its text.
+
+    A tapback is told when it is on the agent's own message; others stand with the message alone.
+    """
     if tapback := telling.data.get("tapback"):
+        if telling.data["message"]["direction"] == "inbound":
+            return []
         return [Body(_envelope(telling, _reaction_told(telling, tapback), channel=telling.data["message"]["service"]))]
     told = telling.data["message"]
     return [

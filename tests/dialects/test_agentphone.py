@@ -209,6 +209,10 @@ def test_a_tapback_is_told_with_what_it_is_on() -> None:
     }
 
 
+def test_a_tapback_on_a_humans_own_message_is_not_told() -> None:
+    assert agentphone.webhook_payloads(telling("tapback.received", message=shape(), tapback=tapback(0))) == []
+
+
 def test_the_secret_signs_with_its_prefix_and_the_timestamp() -> None:
     posting = Posting("r", "del_1", "message.received", 1781000000, "{“}".encode())
     digest = hmac.new(b"whsec_x", b"1781000000." + posting.body, hashlib.sha256).hexdigest()
