@@ -29,6 +29,9 @@ from lines.threads import chat_of
 # Of the metadata as JSON in UTF-8, in bytes.
 METADATA_LIMIT = 16_384
 
+# PostgreSQL keeps any number; what writes JSON here, and most that read it, know none of more than 64 bits.
+_NUMBER_LIMIT = 2**63
+
 _LONGEST_NAME = 100
 
 # What phones show behind a thread (contract/agentphone.md, section 6).
@@ -158,8 +161,8 @@ def _require_background(conversation: Conversation) -> None:
 
 def _check_metadata(metadata: dict[str, Any] | None) -> None:
     try:
-        for text in _texts(metadata):
-            storable(text)
+        for value in _values(metadata):
+            _check_value(value)
         size = len(json.dumps(metadata, ensure_ascii=False, allow_nan=False).encode())
     except (TypeError, ValueError, RecursionError) as unfit:
         raise Invalid("'metadata' is a JSON object, or null.") from unfit
@@ -167,16 +170,24 @@ def _check_metadata(metadata: dict[str, Any] | None) -> None:
         raise Invalid(f"'metadata' is {size:,} bytes of JSON; the limit is {METADATA_LIMIT:,}.")
 
 
-def _texts(value: Any) -> Iterator[str]:
+def _check_value(value: Any) -> None:
     if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
+        storable(value)
+    elif isinstance(value, int | float) and abs(value) >= _NUMBER_LIMIT:
+        raise Invalid("'metadata' holds a number of more than 64 bits; write it as a text.")
+
+
+def _values(value: Any) -> Iterator[Any]:
+    """All texts, keys included, numbers and words in it."""
+    if isinstance(value, dict):
         for key, inner in value.items():
-            yield from _texts(key)
-            yield from _texts(inner)
+            yield key
+            yield from _values(inner)
     elif isinstance(value, list):
         for inner in value:
-            yield from _texts(inner)
+            yield from _values(inner)
+    else:
+        yield value
 
 
 def _fetched(actor: Actor, conversation: Conversation, url: str) -> Upload:
