@@ -47,14 +47,15 @@ def _read(text: str, zone: tzinfo, *, name: str) -> tuple[datetime, bool]:
     """The moment that `text` means, and whether it is a bare date."""
     try:
         day = _day(text)
-        moment = _midnight(day, zone) if day else datetime.fromisoformat(text)
+        moment = datetime.combine(day, time.min) if day else datetime.fromisoformat(text)
     except ValueError as odd:
         raise Invalid(
             "Must be an ISO 8601 date or time, like 2026-06-09 or 2026-06-09T12:30:00Z.", loc=["query", name]
         ) from odd
     if moment.year not in _YEARS:
         raise Invalid("The year must lie between 1900 and 2999.", loc=["query", name])
-    return (moment if moment.tzinfo else moment.replace(tzinfo=zone)), day is not None
+    # PostgreSQL reads fewer offsets than ISO 8601 can write.
+    return (moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=zone)), day is not None
 
 
 def _day(text: str) -> date | None:

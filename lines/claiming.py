@@ -4,7 +4,7 @@ Which identity speaks over one is `imessage.owning`'s: detaching ends connection
 """
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, TypedDict, Unpack
 from uuid import UUID
 
@@ -28,6 +28,9 @@ _INVENTORY_PATIENCE = 3600
 _COUNTRY_OF_AREA_CODES = "US"
 
 _LONGEST_EXTERNAL_ID = 255
+
+# Beyond it some zone's time has no year that Python and PostgreSQL can both write.
+_LAST_YEAR = 2999
 _CARD = {"first_name", "last_name", "display_name", "avatar_url"}
 
 
@@ -206,8 +209,11 @@ def checked(changes: Mapping[str, Any], *, now: datetime) -> dict[str, Any]:
     if "external_id" in fields:
         fields["external_id"] = fields["external_id"] or ""
     ends = fields.get("expires_at")
-    if ends is not None and (timezone.is_naive(ends) or ends <= now):
-        raise Invalid("A number expires at a time in the future, with its zone.")
+    if ends is not None:
+        if timezone.is_naive(ends) or ends <= now or ends.year > _LAST_YEAR:
+            raise Invalid(f"A number expires at a time in the future, with its zone, at the latest in {_LAST_YEAR}.")
+        # PostgreSQL reads fewer offsets than ISO 8601 can write.
+        fields["expires_at"] = ends.astimezone(UTC)
     if "failover" in fields:
         fields["failover"] = _failover(fields["failover"])
     if "contact_card" in fields:

@@ -23,7 +23,7 @@ _YEARS = range(1900, 3000)
 
 Cursor = Annotated[
     str,
-    Field(min_length=1, max_length=60, description="A time in ISO 8601, or the id of a message."),
+    Field(max_length=60, description="A time in ISO 8601, or the id of a message."),
     *TEXT,
     Documented(format="cursor"),
 ]
@@ -91,7 +91,7 @@ def rows_of(
 
 def _between(actor: Actor, rows: MessageQuerySet, history: History) -> MessageQuerySet:
     for name, lookup in (("before", "lt"), ("after", "gt")):
-        if text := getattr(history, name):
+        if (text := getattr(history, name)) is not None:
             rows = rows.filter(**{f"created_at__{lookup}": _moment(actor, text, name=name)})
     return rows
 
@@ -104,7 +104,8 @@ def _moment(actor: Actor, text: str, *, name: str) -> datetime:
         return _moment_of(actor, text, name=name)
     if moment.year not in _YEARS:
         raise Invalid("The year must lie between 1900 and 2999.", loc=["query", name])
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    # PostgreSQL reads fewer offsets than ISO 8601 can write.
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _moment_of(actor: Actor, text: str, *, name: str) -> datetime:

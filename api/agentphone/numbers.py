@@ -7,7 +7,7 @@ import phonenumbers
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from ninja import Query, Router
-from pydantic import AfterValidator, AwareDatetime, BaseModel, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 from api.agentphone.answers import (
@@ -34,7 +34,7 @@ from lines.claiming import Wish, claim_line, free_lines
 from lines.models import Line
 from lines.pool import region_of
 
-router = Router(tags=["Numbers"])
+router = Router(tags=["Numbers"], by_alias=True)
 
 MOST_LOOKUPS = 25
 
@@ -54,20 +54,30 @@ def _several(text: str) -> str:
         raise PydanticCustomError(refused.code, "{sentence}", {"sentence": refused.message}) from refused
 
 
+def _written(time: Any) -> Any:
+    """Not the seconds since 1970, which a time of a request is by mistake alone."""
+    if time is not None and not (isinstance(time, str) and time[4:5] == "-"):
+        raise PydanticCustomError("time", "Must be an ISO 8601 time with its zone, like 2026-06-09T12:30:00Z.")
+    return time
+
+
+Expiry = Annotated[AwareDatetime, BeforeValidator(_written)]
+
+
 class NewNumber(Body):
     country: Country = "US"
     areaCode: AreaCode | None = None  # noqa: N815 - the vendor's words
     agentId: NamedId | None = None  # noqa: N815
     type: Literal["sms", "imessage"] | None = None
     externalId: ExternalId | None = None  # noqa: N815
-    expiresAt: AwareDatetime | None = None  # noqa: N815
+    expiresAt: Expiry | None = None  # noqa: N815
 
 
 class NumberChanges(Body):
     """Fields that are left out stay as they are; null clears."""
 
     externalId: ExternalId | None = None  # noqa: N815
-    expiresAt: AwareDatetime | None = None  # noqa: N815
+    expiresAt: Expiry | None = None  # noqa: N815
 
 
 class NumberSearch(BaseModel):

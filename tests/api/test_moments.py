@@ -34,6 +34,7 @@ def at_noon(conversation: Conversation) -> Conversation:
         ({"end_datetime": "2026-06-09T13:59:59", "tz": "Europe/Berlin"}, False),
         ({"end_datetime": "2026-06-09T13:59:59+02:00", "tz": "Asia/Tokyo"}, False),
         ({"start_datetime": "2026-06-10", "tz": "Pacific/Kiritimati"}, True),
+        ({"start_datetime": "2026-06-10T11:00:00+23:00"}, True),
     ],
 )
 def test_a_span_is_read_in_its_zone(

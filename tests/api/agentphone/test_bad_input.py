@@ -21,6 +21,8 @@ from tests.bad_input import fill as filled
 
 _NOT_TEXT: list[Any] = [1, [], {}]
 _NOT_STORABLE = ["a\x00b", "\ud800"]
+_TIMES = ["1999-01-01T00:00:00Z", "9999-12-31T23:59:59-12:00", "3000-01-01T00:00:00Z", 4102444800, "4102444800"]
+_NUMBERS = [{"a": 2**63}, {"a": [-(2**63)]}, {"a": {"b": 1e300}}]
 _FORTY = [f"+155555501{number}" for number in range(10, 50)]
 
 WRONG: dict[str, list[Any]] = {
@@ -35,8 +37,8 @@ WRONG: dict[str, list[Any]] = {
     "urls": VALUES["urls"][:12],
     "bool": [1, "true", [], {}],
     "limit": ["x", 1.5, -1, 10**38, True, []],
-    "time": [*_NOT_TEXT, "soon", "2026-13-01", "2026-01-01T00:00:00", "1999-01-01T00:00:00Z"],
-    "object": [1, "x", [], True, {"a": "b\x00"}, {"a": "\ud800"}, {"a": "x" * 40_000}],
+    "time": [*_NOT_TEXT, "soon", "2026-13-01", "2026-01-01T00:00:00", *_TIMES],
+    "object": [1, "x", [], True, {"a": "b\x00"}, {"a": "\ud800"}, {"a": "x" * 40_000}, *_NUMBERS],
     "area code": [*_NOT_TEXT, "41", "4155", "abc", "\uff14\uff11\uff15"],
     "country": [*_NOT_TEXT, "U", "USA", "\u00dcS"],
 }

@@ -107,3 +107,9 @@ def test_its_messages_name_both_sides_in_every_way(admin: Phone, number: Line, t
     assert row["conversationId"] == conversation_id(thread)
     assert (row["from"], row["from_"], row["fromNumber"]) == (make.HUMAN,) * 3
     assert (row["to"], row["toNumber"]) == (NUMBER,) * 2
+
+
+def test_a_time_is_understood_in_any_zone(admin: Phone, number: Line) -> None:
+    """PostgreSQL knows offsets of less than 16 hours alone."""
+    shown = admin.patch(f"/numbers/{number_id(number)}", {"expiresAt": "2500-01-01T00:00:00+23:00"}).json()
+    assert shown["expiresAt"] == "2499-12-31T01:00:00Z"
