@@ -121,7 +121,7 @@ class Send(Body):
 class React(Body):
     reaction: Annotated[
         str,
-        Field(min_length=1, max_length=64, description="One of six words, or an emoji where the line can send one."),
+        Field(description="One of six words, or an emoji where the line can send one."),
         BeforeValidator(_reaction),
         *TEXT,
         Documented(format="reaction"),

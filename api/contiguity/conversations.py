@@ -21,7 +21,7 @@ from core.phones import e164
 from dialects import contiguity
 from imessage.models import Message, MessageQuerySet, Service, Tapback, TapbackChange
 
-router = Router(tags=["Conversations"])
+router = Router(tags=["Conversations"], by_alias=True)
 
 # More is not given at once.
 MOST = 200

@@ -97,7 +97,7 @@ def configure(request: HttpRequest, number: str, body: Configuration) -> HttpRes
 
 
 @router.get("/lease/{number}", include_in_schema=False)
-@router.get("/numbers/leased/{number}", include_in_schema=False)
+@router.get("/numbers/leased/{number}", response=answers(OneNumber, 404), operation_id="numbers_leased_details")
 @router.get("/numbers/{number}", response=answers(OneNumber, 404))
 def details(request: HttpRequest, number: str) -> HttpResponse:
     """A number of the caller's, or one that can be leased."""
