@@ -110,12 +110,25 @@ def test_a_bound_key_sees_its_own_and_manages_nothing(agent: Phone, identity: Id
     assert agent.get("/agents").json()["total"] == 1
     assert agent.get(f"/agents/{prefixed('agt', colleague.id)}").status_code == 404
     own = prefixed("num", thread.line.id)
+    entry = prefixed("con", make.make_contact(identity.organization).id)
     refused = [
         agent.post("/numbers", {}),
         agent.patch(f"/numbers/{own}", {"externalId": "x"}),
         agent.delete(f"/numbers/{own}"),
         agent.post("/agents", {"name": "x"}),
         agent.post("/contacts", {"phoneNumber": make.HUMAN, "name": "x"}),
+        agent.delete(f"/agents/{prefixed('agt', identity.id)}"),
+        agent.post(f"/agents/{prefixed('agt', identity.id)}/numbers", {"numberId": own}),
+        agent.delete(f"/agents/{prefixed('agt', identity.id)}/numbers/{own}"),
+        agent.put(f"/numbers/{own}/contact-card", {"displayName": "x"}),
+        agent.delete(f"/numbers/{own}/contact-card"),
+        agent.patch(f"/contacts/{entry}", {"name": "x"}),
+        agent.delete(f"/contacts/{entry}"),
+        agent.delete("/webhooks"),
+        agent.post("/webhooks/test", {}),
+        agent.get("/webhooks/deliveries"),
+        agent.get("/webhooks/deliveries/stats"),
+        agent.get("/webhooks/deliveries/all-time"),
         agent.get("/webhooks"),
         agent.post("/webhooks", _URL),
     ]
