@@ -5,12 +5,18 @@ import urllib.request
 from typing import Any
 
 
-def call(base_url: str, key: str, method: str, path: str, body: Any = None) -> Any:
-    """What a call answers; raises `urllib.error.HTTPError` for a refusal."""
+def call(base_url: str, key: str, method: str, path: str, body: Any = None, *, scheme: str = "") -> Any:
+    """What a call answers; raises `urllib.error.HTTPError` for a refusal.
+
+    The key stands in `X-API-Key`, or behind `scheme` in `Authorization`.
+    """
     request = urllib.request.Request(
         base_url + path,
         json.dumps(body).encode() if body is not None else None,
-        {"X-API-Key": key, "Content-Type": "application/json"},
+        {
+            **({"Authorization": f"{scheme} {key}"} if scheme else {"X-API-Key": key}),
+            "Content-Type": "application/json",
+        },
         method=method,
     )
     with urllib.request.urlopen(request, timeout=30) as response:

@@ -1,94 +1,71 @@
-"""What schemathesis must know of our API: values of our formats, the ids of what was made, and a key for each call."""
+"""What schemathesis must know of every dialect: values of our formats, a key for each call, and which ids there are."""
 
 import json
 import os
 import random
-import re
-import urllib.request
 from typing import Any
 
 import schemathesis
 from hypothesis import strategies as st
+from schemathesis import GenerationMode
+from schemathesis.core.parameters import ParameterLocation
+from schemathesis.generation.meta import TestPhase
 
-FACTS: dict[str, Any] = json.loads(os.environ["CORDBOARD_FUZZ"])
-KEY: str = FACTS["key"]
+from tests.fuzz.seeds import Facts
 
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+FACTS = Facts(**json.loads(os.environ["CORDBOARD_FUZZ"]))
+
 _ZONES = ["UTC", "Europe/Berlin", "Asia/Kolkata", "America/St_Johns", "Pacific/Kiritimati"]
 _paths = st.text("abcdefghijklmnopqrstuvwxyz0123456789-", max_size=20)
+_moments = st.datetimes().filter(lambda moment: 1900 <= moment.year < 3000).map(lambda moment: moment.isoformat())
+_numbers = st.integers(0, 9999).map(lambda number: f"+1555555{number:04d}")
 
-schemathesis.openapi.format("e164", st.integers(0, 9999).map(lambda number: f"+1555555{number:04d}"))
+schemathesis.openapi.format("e164", _numbers)
+schemathesis.openapi.format("e164-list", st.lists(_numbers, min_size=1, max_size=25).map(",".join))
 schemathesis.openapi.format("web-url", _paths.map(lambda path: f"https://files.example.com/{path}"))
 schemathesis.openapi.format("endpoint-url", _paths.map(lambda path: f"https://hooks.example.com/{path}"))
 schemathesis.openapi.format("time-zone", st.sampled_from(_ZONES))
 schemathesis.openapi.format(
-    "moment",
-    st.datetimes().filter(lambda moment: 1900 <= moment.year < 3000).map(lambda moment: moment.isoformat())
-    | st.dates().filter(lambda day: 1900 <= day.year < 3000).map(lambda day: day.isoformat()),
+    "moment", _moments | st.dates().filter(lambda day: 1900 <= day.year < 3000).map(lambda day: day.isoformat())
 )
+schemathesis.openapi.format("cursor", _moments)
+schemathesis.openapi.format("reaction", st.sampled_from(["love", "like", "question", "\N{PARTY POPPER}"]))
 
 
-@schemathesis.auth(refresh_interval=None)
-class Keys:
-    """The admin's key; for the call that revokes the calling key, one that is made for it."""
+class AuthorizationKey:
+    """The admin's key behind a scheme in `Authorization`."""
+
+    scheme = ""
 
     def get(self, case: Any, context: Any) -> str:
-        return _throwaway() if case.operation.path.endswith("/revoke") else KEY
+        return FACTS.key
 
     def set(self, case: Any, data: str, context: Any) -> None:
-        case.headers = {**(case.headers or {}), "X-API-Key": data}
+        case.headers = {**(case.headers or {}), "Authorization": f"{self.scheme} {data}"}
 
 
-@schemathesis.hook
-def map_path_parameters(context: Any, path_parameters: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Three in four well-formed ids are those of something that is there; nothing made for all is deleted."""
-    if not path_parameters or context.operation.method == "delete":
-        return path_parameters
-    if context.operation.method == "patch" and context.operation.path.endswith("/identities/{handle}"):
-        # Whatever becomes of it, the others stay enabled.
-        return {"handle": FACTS["spare"]}
-    return {name: _there(name, value) for name, value in path_parameters.items()}
+def name_what_is_there(case: Any) -> None:
+    """Three in four well-formed ids become those of something that is there; what is deleted is made for that."""
+    meta = case.meta
+    if meta is None or meta.phase.name == TestPhase.STATEFUL:
+        return
+    known = {**FACTS.ids, **FACTS.spare} if case.method == "DELETE" else FACTS.ids
+    if _is_good(meta, ParameterLocation.PATH) and case.path_parameters:
+        case.path_parameters = _there(case.path_parameters, known)
+    if _is_good(meta, ParameterLocation.QUERY) and case.query:
+        case.query = _there(case.query, known)
+    if _is_good(meta, ParameterLocation.BODY) and isinstance(case.body, dict):
+        case.body = _there(case.body, known)
 
 
-@schemathesis.hook
-def map_body(context: Any, body: Any) -> Any:
-    """The same for ids in bodies."""
-    if not isinstance(body, dict):
-        return body
-    return {name: _there(name, value) for name, value in body.items()}
+def _is_good(meta: Any, location: ParameterLocation) -> bool:
+    return location in meta.components and meta.components[location].mode == GenerationMode.POSITIVE
 
 
-@schemathesis.hook
-def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
-    """What OpenAPI cannot say of several places at once: one owner per list, and who sends when a number is named."""
-    query = dict(case.query or {})
-    owners = [name for name in ("agent_identity_id", "mailbox_id", "phone_number_id") if name in query]
-    for name in owners[1:]:
-        del query[name]
-    by_number = isinstance(case.body, dict) and case.body.get("to") is not None
-    if case.operation.path.endswith("/imessage/messages") and by_number and not owners:
-        query["agent_identity_id"] = FACTS["ids"]["agent_identity_id"][0]
-    case.query = query
+def _there(values: Any, known: dict[str, list[Any]]) -> dict[str, Any]:
+    return {name: _known(value, known.get(name)) for name, value in values.items()}
 
 
-def _there(name: str, value: Any) -> Any:
-    known = FACTS["ids"].get(name)
-    if not known or not _is_well_formed(name, value) or random.Random(value).random() < 0.25:
-        return value
-    return random.Random(value).choice(known)
-
-
-def _is_well_formed(name: str, value: Any) -> bool:
-    """Malformed ones are meant to be refused and stay as they are."""
-    return isinstance(value, str) and (not name.endswith("_id") or bool(_UUID.fullmatch(value)))
-
-
-def _throwaway() -> str:
-    body = json.dumps({"label": "fuzz", "scoped_identity_id": FACTS["ids"]["scoped_identity_id"][0]}).encode()
-    request = urllib.request.Request(
-        f"{FACTS['base_url']}/api/v1/api-keys",
-        body,
-        {"X-API-Key": KEY, "Content-Type": "application/json"},
-    )
-    with urllib.request.urlopen(request, timeout=10) as response:
-        return str(json.load(response)["api_key"])
+def _known(value: Any, known: list[Any] | None) -> Any:
+    dice = random.Random(repr(value))
+    return value if not known or value is None or dice.random() < 0.25 else dice.choice(known)
