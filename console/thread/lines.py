@@ -249,7 +249,7 @@ def _attempts(actor: Actor, identity_id: UUID, event_ids: list[UUID]) -> list[At
     worth_a_line |= Q(number__gt=1, response_status__range=(200, 299)) | Q(is_replay=True)
     rows = Attempt.objects.visible_to(actor).filter(
         worth_a_line,
-        delivery__subscription__identity_id=identity_id,
+        delivery__identity_id=identity_id,
         delivery__event_id__in=event_ids,
     )
     return list(rows.select_related("delivery").order_by("-at")[:MOST])

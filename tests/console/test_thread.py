@@ -4,6 +4,7 @@ import re
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from django.db import transaction
 from django.test import Client
 from django.utils import timezone
@@ -244,12 +245,15 @@ def test_the_systems_own_lines_stand_between_the_messages(
     assert page.count("rule for this number added") == 1
 
 
-def test_a_webhook_that_failed_and_came_through_is_a_line(as_alice: Client, conversation: Conversation) -> None:
+@pytest.mark.parametrize("of_all", [False, True])
+def test_a_webhook_that_failed_and_came_through_is_a_line(
+    as_alice: Client, conversation: Conversation, of_all: bool
+) -> None:
     message = make.make_message(conversation)
     event = happen(message, "message.received")
     subscription = Subscription.objects.create(
         organization_id=conversation.organization_id,
-        identity_id=conversation.identity_id,
+        identity_id=None if of_all else conversation.identity_id,
         url="https://hooks.example.com/x",
         event_types=["message.received"],
     )
