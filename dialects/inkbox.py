@@ -442,7 +442,7 @@ def webhook_payload(
         "data": {
             "message": None if told else _webhook_message(data["message"]),
             "reaction": reaction(told) if told else None,
-            "contacts": [],
+            "contacts": [{"id": known["id"], "name": known["name"]}] if (known := data.get("contact")) else [],
             "agent_identities": [
                 {"id": agent["id"], "agent_handle": agent["handle"], "display_name": agent["display_name"]}
             ],

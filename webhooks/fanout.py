@@ -183,7 +183,7 @@ def _deliveries(
 def _with_contact(event: Event) -> dict[str, Any]:
     """The event's data with who the contact book knows its human as; by now, when the event did not freeze it."""
     data: dict[str, Any] = event.data
-    human = data["message"]["human"]
+    human = (data.get("tapback") or data["message"])["human"]
     if "contact" in data or not human or event.organization_id is None:
         return data
     return {**data, "contact": contact_shape(contact_of(event.organization_id, human))}

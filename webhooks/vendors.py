@@ -74,6 +74,7 @@ VENDORS: Mapping[str, Vendor] = {
         own_secret=False,
         numbered=True,
         chooses_events=True,
+        names_contact=True,
     ),
     "agentphone": Vendor(
         label="AgentPhone",

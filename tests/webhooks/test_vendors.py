@@ -171,6 +171,15 @@ def test_state_and_contact_are_told_as_they_were(identity: Identity, conversatio
     assert payload["data"]["contact"]["name"] == "Frieda"
 
 
+def test_inkbox_s_endpoints_hear_who_the_contact_book_knows(identity: Identity, conversation: Conversation) -> None:
+    subscribe(identity, URL)
+    known = create_contact(
+        make.operator(), organization=identity.organization, phone_number=conversation.human, name="Frieda"
+    )
+    fan_out(happen(make.make_message(conversation)).number)
+    assert _payload(Delivery.objects.get())["data"]["contacts"] == [{"id": str(known.id), "name": "Frieda"}]
+
+
 def test_contiguity_is_told_of_texts_that_fared_and_not_of_imessages(
     identity: Identity, conversation: Conversation
 ) -> None:
