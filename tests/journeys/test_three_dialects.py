@@ -53,6 +53,7 @@ class Scene:
 
     commons: Installation
     inkbox: Agent
+    oldest: Agent
     agentphone: Client
     contiguity: Client
     node: Client
@@ -92,7 +93,12 @@ class Scene:
 def scene(commons: Installation) -> Iterator[Scene]:
     """An organization of its own with one agent, who has a number of its own, and an endpoint for each dialect."""
     commons.network("PUT", f"/control/lines/{NUMBER}", {"kind": "dedicated"})
-    commons.manage("provider_account", "Simulated phone network", "--line", NUMBER, "--kind", "dedicated")
+    commons.sql(
+        "INSERT INTO lines_line SELECT (jsonb_populate_record(line, jsonb_build_object("
+        " 'id', gen_random_uuid(), 'address', %s::text, 'kind', 'dedicated'))).*"
+        " FROM lines_line AS line WHERE kind = 'pool' LIMIT 1 RETURNING 1",
+        NUMBER,
+    )
     commons.manage("create_organization", ORGANIZATION)
     key = commons.create_key(organization=ORGANIZATION, label="all three")
     with ExitStack() as ending:
@@ -114,8 +120,11 @@ def scene(commons: Installation) -> Iterator[Scene]:
         secrets = _registered(commons, sdk, agentphone, theirs)
         ann, bob = Human(commons), Human(commons)
         ann.line = bob.line = NUMBER
+        oldest = Sdk("0.4.7", base_url=commons.base_url, key=key)
+        ending.callback(oldest.close)
         yield Scene(
             commons=commons,
+            oldest=Agent(oldest, HANDLE),
             inkbox=Agent(sdk, HANDLE),
             agentphone=agentphone,
             contiguity=contiguity,
@@ -183,6 +192,21 @@ def test_a_tapback_and_a_receipt_of_one_are_seen_by_the_others(scene: Scene) -> 
     assert ann.inbox()[0]["read_at"]
 
 
+def test_what_the_human_has_read_is_told_by_two(scene: Scene) -> None:
+    """Inkbox has no word for it."""
+    ann = scene.ann
+    scene.commons.handset("POST", ann.number, "reads", {"with": NUMBER})
+    thread = scene.in_agentphones_words(scene.conversation(remote_number=ann.number)["id"])
+
+    def read() -> list[str]:
+        rows = scene.agentphone("conversations.get", thread["id"])["messages"]
+        return [row["body"] for row in reversed(rows) if row["direction"] == "outbound" and row["read_at"]]
+
+    waited(lambda: read() == ON_THE_NUMBER[1:], what="the human's receipts")
+    found = scene.contiguity("imessage.get_history", to=ann.number, from_=NUMBER)["conversation"]
+    assert all(row["read"] for row in found)
+
+
 def test_a_group_is_one_thread_to_two_and_hidden_from_the_third(scene: Scene) -> None:
     ann, bob = scene.ann, scene.bob
     agent = scene.agentphone("agents.list")["data"][0]
@@ -201,6 +225,13 @@ def test_a_group_is_one_thread_to_two_and_hidden_from_the_third(scene: Scene) ->
     shown = scene.in_agentphones_words(thread["id"])
     assert {person["identifier"] for person in shown["participants"]} == {ann.number, bob.number}
     assert scene.history(ann, NUMBER) == ON_THE_NUMBER
+
+
+def test_a_client_from_before_groups_reads_on(scene: Scene) -> None:
+    """Its parser fails on a conversation without an assignment."""
+    assert [row["remote_number"] for row in scene.oldest.conversations()] == [scene.ann.number]
+    rows = scene.oldest.call("list_imessages", limit=200)
+    assert [row["content"] for row in reversed(rows)] == ON_THE_NUMBER
 
 
 def test_a_pool_line_is_shown_to_those_whose_clients_need_one(scene: Scene) -> None:
