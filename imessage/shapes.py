@@ -4,6 +4,7 @@ Built once per event and frozen into it; `dialects` turns a shape into each vend
 from a row or from an event.
 """
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -11,8 +12,11 @@ from typing import Any
 from uuid import UUID
 
 from accounts.contacts import names_of
-from imessage.models import Conversation, Message, Part, Tapback
+from imessage.models import Conversation, Message, Part, Participant, Tapback
 from lines.models import Line
+
+# What humans are called, by their numbers.
+Names = Mapping[str, str]
 
 
 class Seen(StrEnum):
@@ -111,27 +115,29 @@ def tapback_shape(tapback: Tapback, message: Message) -> dict[str, Any]:
     }
 
 
-def conversation_shape(conversation: Conversation) -> dict[str, Any]:
-    """Reads `conversation.connection`, and a group's participants."""
+def conversation_shape(conversation: Conversation, names: Names | None = None) -> dict[str, Any]:
+    """Reads `conversation.connection`, and a group's participants; for `names` see `group_shape`."""
     return {
         "id": str(conversation.id),
         "connection_id": _text(conversation.connection_id),
         "connection_status": conversation.connection.status if conversation.connection else None,
         "identity_id": str(conversation.identity_id),
         "human": conversation.human,
-        **group_shape(conversation),
+        **group_shape(conversation, names),
         "created_at": iso(conversation.created_at),
         "updated_at": iso(conversation.updated_at),
     }
 
 
-def group_shape(conversation: Conversation) -> dict[str, Any]:
+def group_shape(conversation: Conversation, names: Names | None = None) -> dict[str, Any]:
     """Who a thread is with, and what the agent's program keeps with it; reads a group's participants.
 
-    The organization's contact book names them before the provider does. Prefetch `participants`, narrowed by
-    `.present()`, for lists."""
-    present = [one for one in conversation.participants.all() if one.left_at is None] if conversation.is_group else []
-    names = names_of(conversation.organization_id, [one.human for one in present]) if present else {}
+    The organization's contact book names them before the provider does. For lists prefetch `participants`, narrowed
+    by `.present()`, and hand over the `names` of all (`names_in`), or none where nobody is called by name.
+    """
+    present = _present(conversation)
+    if names is None:
+        names = names_in([conversation])
     return {
         "is_group": conversation.is_group,
         "group_name": conversation.group_name or None,
@@ -140,25 +146,36 @@ def group_shape(conversation: Conversation) -> dict[str, Any]:
     }
 
 
+def names_in(conversations: Iterable[Conversation]) -> dict[str, str]:
+    """What an organization's contact book calls everybody in its groups, in one question; none without a group."""
+    humans = {one.human: one.organization_id for found in conversations for one in _present(found)}
+    return names_of(next(iter(humans.values())), humans) if humans else {}
+
+
 def line_shape(line: Line) -> dict[str, Any]:
     """The number that carries a thread, for dialects that show it."""
     return {"id": str(line.id), "address": line.address, "kind": line.kind, "service": line.service}
 
 
-def conversation_summary_shape(conversation: Conversation, seen: Seen) -> dict[str, Any]:
+def conversation_summary_shape(conversation: Conversation, seen: Seen, names: Names | None = None) -> dict[str, Any]:
     """A conversation with its counters and the preview of its newest message; prefetch the parts of both lasts."""
     found = counts(conversation, seen)
     return {
-        **conversation_shape(conversation),
+        **conversation_shape(conversation, names),
         "total": found.total,
         "unread": found.unread,
         "latest": _preview_shape(found.latest) if found.latest else None,
     }
 
 
+def _present(conversation: Conversation) -> list[Participant]:
+    if not conversation.is_group:
+        return []
+    return [one for one in conversation.participants.all() if one.left_at is None]
+
+
 def _roster(message: Message) -> list[str]:
-    present = message.conversation.participants.all()
-    return [one.human for one in present if one.left_at is None]
+    return [one.human for one in _present(message.conversation)]
 
 
 def _reply_shape(message: Message) -> dict[str, Any] | None:

@@ -14,7 +14,7 @@ from api.agentphone.answers import (
     answers,
 )
 from api.agentphone.finding import agent_with, conversation_with, conversations, messages
-from api.agentphone.lists import History, Window, answer_history, answer_window, rows_of
+from api.agentphone.lists import History, Window, answer_history, answer_whole_window, rows_of
 from api.agentphone.shapes import thread_shape
 from api.auth import actor_of
 from api.parsing import TEXT, Body, respond
@@ -23,6 +23,7 @@ from dialects import agentphone
 from imessage.keeping import keep_metadata, rename_group
 from imessage.models import Conversation
 from imessage.receipts import send_typing
+from imessage.shapes import names_in
 
 router = Router(tags=["Conversations"])
 
@@ -41,14 +42,15 @@ class ConversationChanges(Body):
 @router.get("/conversations", response=answers(200, Conversations))
 def list_conversations(request: HttpRequest, query: Query[Window]) -> HttpResponse:
     """Conversations, the one that spoke last first."""
-    return answer_window(conversations(actor_of(request)), query, _shown)
+    return answer_whole_window(conversations(actor_of(request)), query, _shown)
 
 
 @router.get("/agents/{agent_id}/conversations", response=answers(200, Conversations, 404))
 def list_conversations_of_agent(request: HttpRequest, agent_id: str, query: Query[Window]) -> HttpResponse:
     """An agent's conversations, the one that spoke last first."""
     actor = actor_of(request)
-    return answer_window(conversations(actor).filter(identity=agent_with(actor, agent_id)), query, _shown)
+    rows = conversations(actor).filter(identity=agent_with(actor, agent_id))
+    return answer_whole_window(rows, query, _shown)
 
 
 @router.get("/conversations/{conversation_id}", response=answers(200, ConversationDetail, 404))
@@ -94,5 +96,6 @@ def detail(actor: Actor, conversation: Conversation, limit: int) -> dict[str, An
     return agentphone.conversation_detail(thread_shape(conversation), rows)
 
 
-def _shown(conversation: Conversation) -> dict[str, Any]:
-    return agentphone.conversation(thread_shape(conversation))
+def _shown(page: list[Conversation]) -> list[dict[str, Any]]:
+    names = names_in(page)
+    return [agentphone.conversation(thread_shape(conversation, names)) for conversation in page]

@@ -53,10 +53,17 @@ class History(BaseModel):
 
 def answer_window(rows: QuerySet[Row], window: Windowed, shown: Callable[[Row], dict[str, Any]]) -> HttpResponse:
     """The part of the rows that was asked for, with how many there are in all."""
+    return answer_whole_window(rows, window, lambda page: [shown(row) for row in page])
+
+
+def answer_whole_window(
+    rows: QuerySet[Row], window: Windowed, shown: Callable[[list[Row]], list[dict[str, Any]]]
+) -> HttpResponse:
+    """The same of rows that are shown together."""
     total = rows.count()
     page = list(rows[window.offset : window.offset + window.limit])
     more = window.offset + len(page) < total
-    return respond(agentphone.page([shown(row) for row in page], has_more=more, total=total))
+    return respond(agentphone.page(shown(page), has_more=more, total=total))
 
 
 def answer_history(

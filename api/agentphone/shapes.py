@@ -7,7 +7,7 @@ from typing import Any
 from accounts.models import Contact, Identity
 from core.phones import area_code_of
 from imessage.models import Conversation
-from imessage.shapes import Seen, conversation_summary_shape, iso, line_shape
+from imessage.shapes import Names, Seen, conversation_summary_shape, iso, line_shape
 from lines.cards import card_of
 from lines.models import Line
 from lines.pacing import new_contacts_of
@@ -70,12 +70,15 @@ def card_shape(line: Line) -> dict[str, Any]:
     }
 
 
-def thread_shape(conversation: Conversation) -> dict[str, Any]:
-    """A conversation over what is visible of it, with the line that carries it; read by `finding.conversations`."""
+def thread_shape(conversation: Conversation, names: Names | None = None) -> dict[str, Any]:
+    """A conversation over what is visible of it, with the line that carries it; read by `finding.conversations`.
+
+    `names` are those of everybody in a list, `imessage.shapes.names_in`.
+    """
     line = conversation.line
     card = card_of(line)
     return {
-        **conversation_summary_shape(conversation, Seen.VISIBLE),
+        **conversation_summary_shape(conversation, Seen.VISIBLE, names),
         # The conversations of an agent that was deleted live on with none.
         "identity_id": None if _is_deleted(conversation.identity) else str(conversation.identity_id),
         "line": line_shape(line),

@@ -176,3 +176,14 @@ def test_a_background_on_sms_changes_nothing(agent: Phone, identity: Identity) -
         },
     )
     assert agent.delete(path).status_code == 204
+
+
+def test_many_groups_take_a_handful_of_queries(
+    agent: Phone, identity: Identity, number: Line, django_assert_max_num_queries: Any
+) -> None:
+    make.make_contact(identity.organization, make.HUMAN, "Dana")
+    for _ in range(5):
+        make.make_message(make.make_group(number), human=make.HUMAN)
+    with django_assert_max_num_queries(9):
+        rows = agent.get("/conversations").json()["data"]
+    assert [[one["name"] for one in row["participants"]] for row in rows] == [["Dana", None]] * 5
