@@ -1,9 +1,14 @@
 """Text from outside: what PostgreSQL and a phone can hold, counted in code points."""
 
+import unicodedata
+
 from core.errors import Invalid
 
 # The longest message of the contracts (contract/inkbox.md 8.1), in code points.
 MESSAGE_LIMIT = 18_996
+
+# In code points: families and flags are put together from many.
+_LONGEST_EMOJI = 16
 
 
 def cleaned(text: str) -> str:
@@ -18,3 +23,11 @@ def storable(text: str) -> str:
     if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
         raise Invalid("Text must not contain lone surrogates; send real Unicode characters.")
     return text
+
+
+def is_emoji(text: str) -> bool:
+    """Whether `text` may be one emoji: a symbol, with what joins and colours it, and no letters, spaces or controls."""
+    kinds = {unicodedata.category(char) for char in text}
+    has_symbol = bool(kinds & {"So", "Sk", "Me"})
+    has_others = any(kind[0] in "LZ" or kind in {"Cc", "Cs"} for kind in kinds)
+    return len(text) <= _LONGEST_EMOJI and has_symbol and not has_others

@@ -16,6 +16,7 @@ from uuid import UUID
 
 from core.ids import from_prefixed, prefixed
 from core.phones import digits_of, pretty
+from core.texts import is_emoji
 from dialects.webhooks import Body, Posting, Telling
 
 Shape = Mapping[str, Any]
@@ -158,7 +159,7 @@ def tapback_of(word: str) -> tuple[str, str] | None:
     kind = word if word in TAPBACKS else _TEXT_REACTIONS.get(word)
     if kind:
         return kind, ""
-    return ("custom", word) if word and not word.isascii() else None
+    return ("custom", word) if is_emoji(word) else None
 
 
 def is_text_reaction(word: str) -> bool:

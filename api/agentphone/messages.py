@@ -1,6 +1,5 @@
 """Messages sent, and tapbacks put on them (contract/agentphone.md, section 5)."""
 
-import unicodedata
 from typing import Annotated, Any, Self
 
 from django.http import HttpRequest, HttpResponse
@@ -22,7 +21,7 @@ from api.parsing import TEXT, Body, Documented, WebUrl, respond, said_by
 from core.actor import Actor
 from core.errors import NotFound
 from core.phones import any_notation
-from core.texts import MESSAGE_LIMIT
+from core.texts import MESSAGE_LIMIT, is_emoji
 from dialects import agentphone
 from dialects.agentphone import StyleWord
 from imessage.errors import ReplyTargetNotFound
@@ -56,19 +55,10 @@ def _nothing_of_whatsapp(data: Any) -> Any:
 
 def _reaction(word: Any) -> Any:
     """One of six words, or one emoji."""
-    if not isinstance(word, str) or word in agentphone.REACTIONS or _is_emoji(word):
+    if not isinstance(word, str) or word in agentphone.REACTIONS or is_emoji(word):
         return word
     six = ", ".join(sorted(agentphone.REACTIONS))
     raise PydanticCustomError("reaction", "Must be one of {words}, or an emoji.", {"words": six})
-
-
-def _is_emoji(text: str) -> bool:
-    kinds = {unicodedata.category(char) for char in text}
-    return 0 < len(text) <= _LONGEST_EMOJI and bool(kinds & {"So", "Sk", "Me"}) and not kinds & {"Lu", "Ll", "Cc", "Cs"}
-
-
-# In code points: families and flags are put together from many.
-_LONGEST_EMOJI = 16
 
 
 def _given(name: str, *others: str) -> dict[str, Any]:
@@ -121,7 +111,7 @@ class Send(Body):
 class React(Body):
     reaction: Annotated[
         str,
-        Field(description="One of six words, or an emoji where the line can send one."),
+        Field(min_length=1, max_length=64, description="One of six words, or an emoji where the line can send one."),
         BeforeValidator(_reaction),
         *TEXT,
         Documented(format="reaction"),

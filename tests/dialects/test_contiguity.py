@@ -107,6 +107,10 @@ def test_a_timeline_is_told_in_the_words_of_the_network_that_carried_it() -> Non
         ("\N{PARTY POPPER}", ("custom", "\N{PARTY POPPER}")),
         ("", None),
         ("hate", None),
+        ("h\u00e9", None),
+        ("\u597d\N{PARTY POPPER}", None),
+        ("\u200d", None),
+        ("1\ufe0f\u20e3", ("custom", "1\ufe0f\u20e3")),
     ],
 )
 def test_a_tapback_is_named_by_a_word_of_either_kind_or_an_emoji(word: str, tapback: object) -> None:
