@@ -23,7 +23,7 @@ _YEARS = range(1900, 3000)
 
 Cursor = Annotated[
     str,
-    Field(max_length=60, description="A time in ISO 8601, or the id of a message."),
+    Field(min_length=1, max_length=60, description="A time in ISO 8601, or the id of a message."),
     *TEXT,
     Documented(format="cursor"),
 ]

@@ -39,7 +39,7 @@ from webhooks.tallies import FATES, Tally, deliveries_to, tally_of
 
 router = Router(tags=["Webhooks"])
 
-EndpointUrl = Annotated[str, Field(max_length=2083), *TEXT, Documented(format="endpoint-url")]
+EndpointUrl = Annotated[str, Field(min_length=1, max_length=2083), *TEXT, Documented(format="endpoint-url")]
 Hours = Annotated[int, Field(ge=1, le=168)]
 
 
