@@ -26,11 +26,10 @@ from imessage.models import Conversation, Direction, Message, Part, RouterMessag
 from lines import dispatching, health, pacing
 from lines.callbacks import status_url
 from lines.dispatching import ClaimLost, Step
-from lines.failover import identity_of
 from lines.models import RESERVED_FOR, Dispatch, Line, Route
 from lines.moving import is_opener
 from lines.pacing import Hold
-from lines.pool import note_sent
+from lines.pool import note_sent, owner_of
 from lines.providers.base import (
     ErrorClass,
     Group,
@@ -457,7 +456,7 @@ class ConversationQueue:
             return "identity_not_enabled"
         if message.connection is not None and not message.connection.is_active:
             return "connection_released"
-        if message.is_group and identity_of(message.line) != conversation.identity_id:
+        if message.is_group and owner_of(message.line) != conversation.identity:
             return "connection_released"
         for human in groups.members_of(conversation):
             given = verdict(conversation.identity, human, direction=Decision.Direction.OUTBOUND)

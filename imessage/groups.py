@@ -13,9 +13,9 @@ from core.errors import Invalid
 from core.ids import uuid7
 from core.phones import e164, pretty
 from core.texts import cleaned
-from events.record import record
 from imessage.errors import GroupsUnsupported
 from imessage.models import UNNAMED, Conversation, Message, Participant
+from imessage.telling import tell_of_thread
 from lines.cards import card_of
 from lines.models import Line, ProviderAccount
 from lines.providers.base import Group
@@ -62,7 +62,7 @@ def open_group(actor: Actor, identity: Identity, line: Line, humans: Sequence[st
     key = uuid7()
     conversation = _store(identity, line, key=f"{UNNAMED}{key}", name="", id=key)
     _take_in(conversation, humans)
-    _tell(actor, "group.opened", conversation, {"joined": list(humans)})
+    tell_of_thread(actor, "group.opened", conversation, joined=list(humans))
     return conversation
 
 
@@ -93,7 +93,7 @@ def hear_of(actor: Actor, identity: Identity, line: Line, group: Group, *, sende
         conversation = _store(identity, line, key=group.key, name=cleaned(group.name))
         members = group.members or (sender,)
         _take_in(conversation, members)
-        _tell(actor, "group.opened", conversation, {"joined": list(members)})
+        tell_of_thread(actor, "group.opened", conversation, joined=list(members))
         return conversation
     apply_roster(actor, conversation, group, besides=sender)
     return conversation
@@ -117,7 +117,7 @@ def apply_roster(actor: Actor, conversation: Conversation, group: Group, *, besi
     if renamed:
         conversation.group_name = name
         conversation.save(update_fields=["group_name"])
-    _tell(actor, "group.changed", conversation, {"joined": joined, "left": left, "name": conversation.group_name})
+    tell_of_thread(actor, "group.changed", conversation, joined=joined, left=left, name=conversation.group_name)
 
 
 def making_of(conversation: Conversation) -> Literal["ready", "creating", "not_created"]:
@@ -163,16 +163,4 @@ def _take_in(conversation: Conversation, humans: Collection[str]) -> None:
             Participant(organization_id=conversation.organization_id, conversation=conversation, human=human)
             for human in humans
         ]
-    )
-
-
-def _tell(actor: Actor, type: str, conversation: Conversation, data: dict[str, object]) -> None:
-    record(
-        actor,
-        type,
-        organization_id=conversation.organization_id,
-        identity_id=conversation.identity_id,
-        conversation_id=conversation.id,
-        subject_id=conversation.id,
-        data=data,
     )

@@ -16,11 +16,11 @@ from contactrules.models import Decision
 from core.actor import Actor, Role
 from core.errors import Conflict, DomainError, Invalid, NotFound
 from core.texts import storable
-from events.record import record
 from imessage import groups, media
 from imessage.errors import BackgroundUnsupported, BadPicture, GroupsUnsupported
 from imessage.models import Conversation, MediaFile
 from imessage.receipts import require_reachable, speaks_imessage
+from imessage.telling import tell_of_thread
 from lines.cards import card_of
 from lines.direct import direct_call
 from lines.providers.base import Group, ProviderCallFailed, Upload
@@ -50,7 +50,7 @@ def keep_metadata(actor: Actor, conversation: Conversation, metadata: dict[str, 
         before = conversation.metadata
         if metadata != before:
             _keep(conversation, metadata=metadata)
-            _tell(actor, "conversation.metadata_changed", conversation, before=before, after=metadata)
+            tell_of_thread(actor, "conversation.metadata_changed", conversation, before=before, after=metadata)
     return conversation
 
 
@@ -110,7 +110,9 @@ def set_background(actor: Actor, conversation: Conversation, url: str) -> bool:
         version = conversation.background_version + 1
         kept = {"background_id": file.id, "background_url": url, "background_sha256": digest}
         _keep(conversation, background_version=version, **kept)
-        _tell(actor, "conversation.background_changed", conversation, file_id=str(file.id), url=url, version=version)
+        tell_of_thread(
+            actor, "conversation.background_changed", conversation, file_id=str(file.id), url=url, version=version
+        )
     return True
 
 
@@ -126,7 +128,7 @@ def remove_background(actor: Actor, conversation: Conversation) -> bool:
             return False
         version = conversation.background_version + 1
         _keep(conversation, background_id=None, background_url="", background_sha256="", background_version=version)
-        _tell(actor, "conversation.background_removed", conversation, version=version)
+        tell_of_thread(actor, "conversation.background_removed", conversation, version=version)
     return True
 
 
@@ -219,15 +221,3 @@ def _keep(conversation: Conversation, **fields: Any) -> None:
         setattr(conversation, name, value)
     conversation.updated_at = timezone.now()
     conversation.save(update_fields=[*fields, "updated_at"])
-
-
-def _tell(actor: Actor, type: str, conversation: Conversation, **data: Any) -> None:
-    record(
-        actor,
-        type,
-        organization_id=conversation.organization_id,
-        identity_id=conversation.identity_id,
-        conversation_id=conversation.id,
-        subject_id=conversation.id,
-        data=data,
-    )

@@ -18,8 +18,8 @@ from imessage.errors import ConnectionReleased, NotEnabled, RecipientBlocked
 from imessage.models import Conversation, DeliveryStep, Direction, Message, Service
 from imessage.telling import tell
 from lines.direct import direct_call
-from lines.failover import identity_of
 from lines.models import Line
+from lines.pool import owner_of
 from lines.providers.base import ProviderError
 from lines.threads import chat_of
 
@@ -219,7 +219,7 @@ def check_reachable(conversation: Conversation) -> Verdict:
         raise ConnectionReleased()
     if not conversation.is_group:
         return check_recipient(conversation.identity, conversation.human)
-    if conversation.identity_id != identity_of(conversation.line):
+    if conversation.identity != owner_of(conversation.line):
         raise ConnectionReleased("This number is not the agent's any more.")
     # One who may not be written to stops the whole group: it cannot be written to without them.
     present = conversation.participants.present().values_list("human", flat=True)

@@ -26,10 +26,9 @@ from imessage.sending import append, lock_conversation
 from imessage.telling import tell
 from lines import health, recipients
 from lines.dispatching import settle
-from lines.failover import identity_of
 from lines.health import reports
 from lines.models import Callback, Dispatch, Line
-from lines.pool import live_route, note_traffic
+from lines.pool import live_route, note_traffic, owner_of
 from lines.providers import driver_of, opened
 from lines.providers.base import (
     AliasLost,
@@ -318,7 +317,7 @@ def _owner(line: Line, human: str) -> Identity:
     route = live_route(line, human)
     identity = lock_reach(route.identity) if route else None
     # Under the lock once more: it may have been detached meanwhile.
-    if identity is None or identity_of(line) != identity.id:
+    if identity is None or owner_of(line) != identity:
         raise Unrouted("This number is attached to no agent.", line=line, human=human)
     return identity
 

@@ -16,6 +16,7 @@ from events.record import record, record_all
 from imessage.errors import NotBlocked
 from imessage.models import Conversation, Message
 from imessage.sending import lock_conversation
+from imessage.telling import tell_of_thread
 
 # So many senders are named in a question.
 FEW = 200
@@ -71,7 +72,7 @@ def mark_sender_reviewed(actor: Actor, conversation: Conversation) -> datetime |
         unseen = Message.objects.to_review().filter(conversation=conversation)
         count = unseen.update(reviewed_at=now, reviewed_by=actor.frozen())
         if count:
-            _record(actor, "review.marked", conversation, count)
+            tell_of_thread(actor, "review.marked", conversation, count=count)
     return now if count else None
 
 
@@ -83,7 +84,7 @@ def unmark_sender_reviewed(actor: Actor, conversation: Conversation, *, marked_a
         marked = Message.objects.blocked().filter(conversation=conversation, reviewed_at=marked_at)
         count = marked.update(reviewed_at=None, reviewed_by=None)
         if count:
-            _record(actor, "review.unmarked", conversation, count)
+            tell_of_thread(actor, "review.unmarked", conversation, count=count)
     return count
 
 
@@ -155,15 +156,3 @@ def _facts(message: Message) -> dict[str, Any]:
         "conversation_id": message.conversation_id,
         "subject_id": message.id,
     }
-
-
-def _record(actor: Actor, type: str, conversation: Conversation, count: int) -> None:
-    record(
-        actor,
-        type,
-        organization_id=conversation.organization_id,
-        identity_id=conversation.identity_id,
-        conversation_id=conversation.id,
-        subject_id=conversation.id,
-        data={"count": count},
-    )

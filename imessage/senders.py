@@ -14,6 +14,7 @@ from imessage.errors import NoSender
 from imessage.models import Connection, Conversation
 from lines.failover import Substitution, substitute_for
 from lines.models import ANY_HUMAN, Line, Route
+from lines.pool import owner_of
 
 _LATELY = timedelta(hours=1)
 
@@ -86,16 +87,10 @@ def numbers_of(identity: Identity) -> QuerySet[Line]:
     return lines.exclude(wanted=Line.Wanted.RETIRED).order_by("routes__created_at", "routes__id")
 
 
-def identity_of(line: Line) -> Identity | None:
-    """The agent that a number belongs to, if it belongs to one."""
-    route = Route.objects.live().filter(line=line, human=ANY_HUMAN).select_related("identity").first()
-    return route.identity if route else None
-
-
 def _of_line(line: Line | None) -> Sender | None:
     if line is None:
         return None
-    identity = identity_of(line)
+    identity = owner_of(line)
     if identity is None:
         raise NoSender(f"{line.address} is attached to no agent yet; attach it to one first.")
     return Sender(identity, line)
@@ -129,7 +124,7 @@ def _where_the_talk_is(actor: Actor, to: str | None, service: str) -> Sender | N
         talks = talks.filter(Q(owned_line__service=service) | Q(owned_line=None, connection__line__service=service))
     for conversation in talks.select_related("identity", "owned_line").order_by("-last_at", "-id")[:5]:
         line = conversation.owned_line
-        if line is None or identity_of(line) == conversation.identity:
+        if line is None or owner_of(line) == conversation.identity:
             return Sender(conversation.identity, line)
     return None
 

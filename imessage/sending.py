@@ -44,10 +44,11 @@ from imessage.groups import checked_members, members_of, open_group
 from imessage.media import part_for
 from imessage.models import Connection, Conversation, Direction, Message, Part, SendStyle
 from imessage.receipts import check_reachable, check_recipient, refusals_kept
-from imessage.senders import identity_of, numbers_of
+from imessage.senders import numbers_of
 from lines.cards import card_of
 from lines.failover import Substitution, note_substitution
 from lines.models import Line
+from lines.pool import owner_of
 
 # Every accepted outbound message counts, failed ones too (architecture.md, section 5).
 CAP = 100
@@ -275,7 +276,7 @@ def _thread_with(actor: Actor, sender: Identity, human: str, line: Line | None) 
 
 
 def _require_own(sender: Identity, line: Line) -> None:
-    if identity_of(line) != sender:
+    if owner_of(line) != sender:
         raise NoSender(f"{line.address} is not attached to @{sender.handle}.")
 
 

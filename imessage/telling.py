@@ -1,11 +1,11 @@
-"""Telling what happened to a message: an event that carries it as it is now."""
+"""Telling what happened to a message or a thread, in the same transaction; a message is carried as it is now."""
 
 from typing import Any
 
 from core.actor import Actor
 from events.models import Event
 from events.record import record
-from imessage.models import Message
+from imessage.models import Conversation, Message
 from imessage.shapes import group_shape, line_shape, message_shape
 
 
@@ -28,4 +28,17 @@ def tell(actor: Actor, type: str, message: Message, **more: Any) -> Event:
             "conversation": {"id": str(conversation.id), **group_shape(conversation)},
             **more,
         },
+    )
+
+
+def tell_of_thread(actor: Actor, type: str, conversation: Conversation, **data: Any) -> Event:
+    """Record an event of this type about a conversation, in the caller's transaction."""
+    return record(
+        actor,
+        type,
+        organization_id=conversation.organization_id,
+        identity_id=conversation.identity_id,
+        conversation_id=conversation.id,
+        subject_id=conversation.id,
+        data=data,
     )

@@ -10,6 +10,7 @@ from core.actor import Actor
 from events.models import Event
 from events.record import record
 from lines.models import ANY_HUMAN, Line, Route
+from lines.pool import owner_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ def substitute_for(actor: Actor, line: Line) -> Substitution | None:
     """Who stands in for an owned line that cannot send now; None when it can, or when nobody may stand in.
 
     Asked by whoever chooses a sender, before a conversation is looked for: the substitute's thread with the human is
-    one of its own, and its identity (`identity_of`) the one that speaks. First come numbers of the same identity, then
+    one of its own, and its identity (`pool.owner_of`) the one that speaks. First come numbers of the same identity, then
     by the order of a selective failover, then those longest attached. `actor` sees the substitute: a bound key's is
     its own identity's. The text is kept as always; then `note_substitution`.
     """
@@ -39,10 +40,10 @@ def substitute_for(actor: Actor, line: Line) -> Substitution | None:
     numbers = line.failover.get("numbers", [])
     if line.failover.get("mode") == "selective":
         routes = routes.filter(line__address__in=numbers)
-    own = identity_of(line)
+    owner = owner_of(line)
     able = [route for route in routes.select_related("line__account", "identity") if _may_speak(route)]
     rank = {number: place for place, number in enumerate(numbers)}
-    able.sort(key=lambda route: (route.identity_id != own, rank.get(route.line.address, len(rank)), route.created_at))
+    able.sort(key=lambda route: (route.identity != owner, rank.get(route.line.address, len(rank)), route.created_at))
     return Substitution(line, able[0].line, reason) if able else None
 
 
@@ -51,12 +52,6 @@ def why_not(line: Line) -> str:
     if line.wanted in Line.HOLDING_WANTED:
         return "paused" if line.wanted == Line.Wanted.PAUSED else "not_in_service"
     return str(line.seen) if line.seen in Line.HOLDING_SEEN else ""
-
-
-def identity_of(line: Line) -> UUID | None:
-    """The identity that an owned line is attached to."""
-    routes = Route.objects.live().filter(line=line, human=ANY_HUMAN)
-    return routes.values_list("identity_id", flat=True).first()
 
 
 def note_substitution(

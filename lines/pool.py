@@ -105,6 +105,12 @@ def live_route(line: Line, human: str) -> Route | None:
     return Route.objects.reaching().filter(line=line, human__in=wanted).select_related("identity").first()
 
 
+def owner_of(line: Line) -> Identity | None:
+    """The agent that a dedicated line speaks for, if it is attached to one."""
+    route = Route.objects.live().filter(line=line, human=ANY_HUMAN).select_related("identity").first()
+    return route.identity if route else None
+
+
 def note_traffic(route: Route, *, now: datetime) -> None:
     """Remember that the human wrote: who talks counts against the line's capacity."""
     if route.last_traffic_at is None or now - route.last_traffic_at > _NOTED_EVERY:

@@ -11,9 +11,9 @@ from accounts.naming import identity_named, organization_named
 from core.actor import Actor
 from core.errors import DomainError
 from imessage import owning
-from imessage.senders import identity_of
 from lines.claiming import claim_line, free_lines, offer_again
 from lines.models import Line
+from lines.pool import owner_of
 
 _ACTOR = Actor.system("numbers command")
 
@@ -100,7 +100,7 @@ def _number(options: Options) -> Line:
 
 
 def _shown(line: Line) -> Result:
-    identity = identity_of(line)
+    identity = owner_of(line)
     owner = str(line.organization) if line.organization else "free"
     return {
         "number": line.address,
