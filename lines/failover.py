@@ -26,9 +26,9 @@ def substitute_for(actor: Actor, line: Line) -> Substitution | None:
     """Who stands in for an owned line that cannot send now; None when it can, or when nobody may stand in.
 
     Asked by whoever chooses a sender, before a conversation is looked for: the substitute's thread with the human is
-    one of its own, and its identity (`pool.owner_of`) the one that speaks. First come numbers of the same identity, then
-    by the order of a selective failover, then those longest attached. `actor` sees the substitute: a bound key's is
-    its own identity's. The text is kept as always; then `note_substitution`.
+    one of its own, and its identity (`pool.owner_of`) the one that speaks. First come numbers of the same identity,
+    then by the order of a selective failover, then those longest attached. `actor` sees the substitute: a bound
+    key's is its own identity's. The text is kept as always; then `note_substitution`.
     """
     reason = why_not(line)
     if not reason or not line.failover.get("enabled") or line.organization_id is None:
