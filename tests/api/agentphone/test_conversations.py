@@ -99,6 +99,7 @@ def test_history_is_read_by_time_or_by_message(agent: Phone, thread: Conversatio
     assert bodies(before=middle, after=iso(start)) == ["1"]
     assert bodies(before=iso(rows[2].created_at), after=prefixed("msg", rows[0].id)) == ["1"]
     assert bodies(after=middle) == ["4", "3"]
+    assert bodies(before="2999-12-31T23:59:59-23:00", limit=1) == ["4"]
     assert bodies(limit=2) == ["4", "3"]
     assert agent.get(path, limit=2).json()["hasMore"] is True
     assert agent.get(path, limit=6).json()["hasMore"] is False
@@ -122,7 +123,14 @@ def test_a_reply_shows_its_parent(agent: Phone, thread: Conversation) -> None:
 
 @pytest.mark.parametrize(
     "query",
-    [{"limit": 0}, {"limit": 201}, {"limit": "x"}, {"before": "yesterday"}, {"after": "0001-01-01T00:00:00Z"}],
+    [
+        {"limit": 0},
+        {"limit": 201},
+        {"limit": "x"},
+        {"before": "yesterday"},
+        {"before": ""},
+        {"after": "0001-01-01T00:00:00Z"},
+    ],
 )
 def test_a_strange_query_is_refused(agent: Phone, thread: Conversation, query: dict[str, Any]) -> None:
     response = agent.get(f"/conversations/{conversation_id(thread)}/messages", **query)

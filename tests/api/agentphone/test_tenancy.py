@@ -77,6 +77,22 @@ def test_lists_hold_nothing_of_others(admin: Phone, theirs: dict[str, str]) -> N
         assert admin.get(path).json() == {"data": [], "hasMore": False, "total": 0}
 
 
+def test_a_shared_number_is_nobodys_to_use_or_to_manage(admin: Phone, identity: Identity) -> None:
+    shared = make.make_line()
+    number, agent = prefixed("num", shared.id), prefixed("agt", identity.id)
+    group = {"from_number": shared.address, "recipients": [make.HUMAN, make.OTHER_HUMAN], "body": "hi"}
+    answers = [
+        admin.send(from_number=shared.address, to_number=make.HUMAN, body="hi"),
+        admin.send(number_id=number, to_number=make.HUMAN, body="hi"),
+        admin.send(**group),
+        admin.get(f"/numbers/{number}"),
+        admin.get(f"/numbers/{number}/messages"),
+        admin.post(f"/agents/{agent}/numbers", {"numberId": number}),
+        admin.delete(f"/numbers/{number}"),
+    ]
+    assert [answer.status_code for answer in answers] == [404] * len(answers)
+
+
 def test_nothing_blocked_is_shown_to_anybody(admin: Phone, agent: Phone, thread: Conversation) -> None:
     blocked = make.make_message(thread, "secret", is_blocked=True)
     silent = make.make_owned_conversation(thread.line, make.OTHER_HUMAN)
