@@ -77,6 +77,7 @@ def change_the_page(page: Page, human: Human) -> None:
         wait_until_live(page)
     press(page, "j", "Enter")
     expect(page.locator("#thread-title")).to_be_visible()
+    wait_until_live(page)
     press(page, "u")
     expect(page).to_have_url(re.compile("/console/threads/$"))
 
