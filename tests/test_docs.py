@@ -152,7 +152,7 @@ def events_recorded() -> set[str]:
 
 def _types_in(tree: ast.Module) -> Iterator[str]:
     for function in [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]:
-        for call in _calls(function, {"record", "record_all", "tell", "_tell", "_record"}):
+        for call in _calls(function, {"record", "record_all", "tell", "tell_of_thread", "_tell", "_record"}):
             for argument in call.args:
                 for text in ast.walk(argument):
                     if isinstance(text, ast.Constant) and re.fullmatch(r"[a-z_]+\.[a-z_]+", str(text.value)):
