@@ -13,6 +13,7 @@ NUMBER, SMS_NUMBER = "+15555550111", "+15555550112"
 HUMANS = [f"+1555555920{last}" for last in range(4)]
 
 _HOOK = "https://hooks.example.com/all"
+_TAPBACKS = ["love", "question", "\N{PARTY POPPER}"]
 _SPARES = 6
 
 # A line that cannot be had is a 503 by contract, which schemathesis takes for a failing server: there are enough.
@@ -117,6 +118,9 @@ def agentphone(product: Installation) -> Facts:
         "to_number": HUMANS + groups,
         "before": said,
         "after": said,
+        # A pattern beside a format of ours makes generators follow the pattern.
+        "url": [_HOOK, "https://hooks.example.com/other"],
+        "reaction": _TAPBACKS,
     }
     spare = {"agent_id": spare_agents, "number_id": spare_numbers, "contact_id": spare_contacts}
     return Facts(product.base_url, key, ids, spare)
@@ -151,6 +155,8 @@ def contiguity(product: Installation) -> Facts:
         "limit": ["1", "20", "500"],
         "message_id": [row["message_id"] for row in sent],
         "message": said,
+        "tapback": _TAPBACKS,
+        "reaction": _TAPBACKS,
     }
     return Facts(product.base_url, key, ids, {"number": leased})
 
