@@ -112,7 +112,8 @@ def agentphone(product: Installation) -> Facts:
         "numberId": number_ids,
         "conversation_id": threads,
         "message_id": said,
-        "reply_to_message_id": said,
+        # Most answer nothing: what is answered must be of the same conversation.
+        "reply_to_message_id": [None, None, None, first["id"]],
         "contact_id": [contact["id"]],
         "from_number": [NUMBER, SMS_NUMBER],
         "to_number": HUMANS + groups,
