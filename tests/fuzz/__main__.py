@@ -1,4 +1,4 @@
-"""`bin/fuzz`: schemathesis with all its checks over each dialect's document, each against an installation of its own."""
+"""`bin/fuzz`: schemathesis with all its checks over each dialect's document, in an installation of its own."""
 
 import dataclasses
 import json
