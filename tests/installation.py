@@ -215,7 +215,11 @@ def free_port() -> int:
 
 
 def _children_of(parent: int) -> list[int]:
-    stats = [path.read_text() for path in Path("/proc").glob("[0-9]*/stat")]
+    stats = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        # One may end between being found and being read.
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            stats.append(path.read_text())
     pairs = [(int(stat.split()[0]), int(stat.rpartition(")")[2].split()[1])) for stat in stats]
     return [pid for pid, above in pairs if above == parent]
 
