@@ -125,7 +125,7 @@ class _Product:
     def _prepare(self) -> None:
         with _step("database tables"):
             self._manage("migrate", "--verbosity=0", "--no-input")
-        stamp, wanted = self.data / "static.stamp", _static_stamp()
+        stamp, wanted = self.data / "static.stamp", static_stamp()
         if not stamp.is_file() or stamp.read_text() != wanted or not (self.data / "static").is_dir():
             with _step("static files"):
                 self._manage("collectstatic", "--verbosity=0", "--no-input", "--clear")
@@ -317,7 +317,7 @@ def _names(kind: str, count: int) -> list[str]:
     return [kind] if count == 1 else [f"{kind}-{n}" for n in range(1, count + 1)]
 
 
-def _static_stamp() -> str:
+def static_stamp() -> str:
     """Changes when a static file of ours or a package that brings some does."""
     facts = [metadata.version("django"), metadata.version("django-allauth")]
     for path in sorted((CHECKOUT / "static").rglob("*")):

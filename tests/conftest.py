@@ -10,6 +10,7 @@ from accounts.models import Identity, Organization, User
 from imessage.models import Conversation
 from lines.models import Line
 from tests import make
+from tests.installation import forget_prepared
 from tests.providers.scripted import forget_jobs
 
 # What starts whole installations waits a lot: begun first, it leaves the small files to fill the gaps and the end.
@@ -36,6 +37,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileSche
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long files first, so that no worker is left alone with one at the end."""
     items.sort(key=lambda item: 0 if item.path.parent.name in _FIRST else 1)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """What the workers shared goes with the last of them."""
+    if not hasattr(config, "workerinput"):
+        forget_prepared()
 
 
 @pytest.fixture(autouse=True)

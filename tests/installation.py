@@ -1,6 +1,7 @@
 """A whole installation, started by `bin/run` as a stranger would: own data folder, free port, clean environment."""
 
 import contextlib
+import fcntl
 import http.client
 import json
 import os
@@ -19,6 +20,7 @@ import psycopg
 
 from cordboard import postgres
 from cordboard.orphans import end_with_parent
+from cordboard.run import static_stamp
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 PYTHON = CHECKOUT / ".venv" / "bin" / "python"
@@ -32,11 +34,18 @@ Found = TypeVar("Found")
 class Installation:
     """A running `bin/run`; a context manager. `env` is added to an otherwise empty environment.
 
+    With `prepared` it begins with the empty tables and the static files that were made once for the whole run of tests.
     Everything it leaves behind, the database included, is removed by `stop`.
     """
 
     def __init__(
-        self, *, web: int = 1, workers: int = 1, demo: bool = True, env: Mapping[str, str] | None = None
+        self,
+        *,
+        web: int = 1,
+        workers: int = 1,
+        demo: bool = True,
+        env: Mapping[str, str] | None = None,
+        prepared: bool = False,
     ) -> None:
         self.home = Path(tempfile.mkdtemp(prefix="cordboard-"))
         # The account of the private PostgreSQL must be able to enter.
@@ -50,6 +59,8 @@ class Installation:
         self._env = _clean_environment() | ours | dict(env or {})
         self._options = [f"--web={web}", f"--workers={workers}", *([] if demo else ["--no-demo"])]
         self._process: subprocess.Popen[bytes] | None = None
+        if prepared:
+            _lay_out(self.data)
 
     def __enter__(self) -> Self:
         try:
@@ -205,6 +216,43 @@ def waited(
             raise AssertionError(f"Within {within:.0f} s there was not {what if isinstance(what, str) else what()}")
         time.sleep(POLL)
     return found
+
+
+def forget_prepared() -> None:
+    """Delete what prepared installations began with; by the process that ran the tests, at its end."""
+    with contextlib.suppress(postgres.PostgresError):
+        postgres.remove(_template())
+    shutil.rmtree(_template(), ignore_errors=True)
+
+
+def _template() -> Path:
+    """One for a run of tests: the workers of one have the same parent."""
+    run = os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
+    return Path(tempfile.gettempdir()) / f"cordboard-prepared-{run}"
+
+
+def _lay_out(data: Path) -> None:
+    """Tables and static files as a first start makes them; where the cluster lies elsewhere it starts from nothing."""
+    template = _template()
+    template.mkdir(exist_ok=True)
+    template.chmod(0o755)
+    with (template / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (template / "static.stamp").is_file():
+            _prepare(template)
+    if (template / "postgres").is_dir():
+        data.mkdir()
+        made = [template / name for name in ("postgres", "static", "static.stamp")]
+        subprocess.run(["cp", "--archive", *made, data], check=True)
+
+
+def _prepare(template: Path) -> None:
+    env = _clean_environment() | {"CORDBOARD_DEVELOPMENT": "1", "CORDBOARD_SECRET_KEY": "only-for-empty-tables"}
+    for command in (["migrate"], ["collectstatic", "--clear"]):
+        argv = [PYTHON, CHECKOUT / "manage.py", *command, "--verbosity=0", "--no-input", "--data", template]
+        subprocess.run(argv, env=env, cwd=template, check=True, timeout=READY_WITHIN)
+    postgres.stop(template)
+    (template / "static.stamp").write_text(static_stamp())
 
 
 def free_port() -> int:

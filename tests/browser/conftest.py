@@ -49,7 +49,7 @@ def browser_program() -> str | None:
 
 @pytest.fixture(scope="package")
 def product(chromium: Browser) -> Iterator[Installation]:
-    with Installation() as started:
+    with Installation(prepared=True) as started:
         yield started
 
 

@@ -83,14 +83,20 @@ def test_a_bubble_is_in_the_page_within_a_second(page: Page, human: Human) -> No
     assert p95 < SOON
 
 
-def test_idle_pages_ask_for_nothing(open_live: Callable[..., Page], thread: str) -> None:
+def test_idle_pages_ask_for_nothing(open_live: Callable[..., Page], thread: str, product: Installation) -> None:
     pages = [open_live(address) for address in (thread, "/console/threads/", "/console/blocked/")]
     for page in pages:
         page.wait_for_load_state("networkidle")
     asked: list[str] = []
     for page in pages:
         page.on("request", lambda request: asked.append(request.url))
-    pages[0].wait_for_timeout(10_000)
+    # On a machine with much to do a line may be seen to falter, which is news; idle is ten seconds without any.
+    for _ in range(3):
+        asked.clear()
+        before = product.sql("SELECT max(number) FROM events_event")
+        pages[0].wait_for_timeout(10_000)
+        if product.sql("SELECT max(number) FROM events_event") == before:
+            break
     assert asked == []
 
 

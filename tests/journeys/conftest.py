@@ -15,7 +15,7 @@ VERSIONS = ["0.4.7", "0.7.20"]
 @pytest.fixture(scope="module")
 def installation(request: pytest.FixtureRequest) -> Iterator[Installation]:
     """As many web processes as the module's `WEB_PROCESSES` says."""
-    with Installation(web=getattr(request.module, "WEB_PROCESSES", 1)) as running:
+    with Installation(web=getattr(request.module, "WEB_PROCESSES", 1), prepared=True) as running:
         yield running
 
 
@@ -97,5 +97,5 @@ def begin(agent: Agent, guest: Human) -> str:
 @pytest.fixture(scope="session")
 def commons() -> Iterator[Installation]:
     """One installation for all files of vendors' calls; tests/conftest.py has them run by one worker."""
-    with Installation() as running:
+    with Installation(prepared=True) as running:
         yield running

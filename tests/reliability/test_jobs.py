@@ -44,7 +44,7 @@ def _token(page: httpx.Response) -> dict[str, str]:
 
 @pytest.fixture
 def product() -> Iterator[Installation]:
-    with Installation() as started:
+    with Installation(prepared=True) as started:
         yield started
 
 

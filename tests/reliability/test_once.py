@@ -192,7 +192,7 @@ class World:
 
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:
-    with Installation(workers=1, env={"CORDBOARD_FIND_SENT_WAITS": "1,3,6"}) as installation:
+    with Installation(env={"CORDBOARD_FIND_SENT_WAITS": "1,3,6"}, prepared=True) as installation:
         yield World(installation)
 
 

@@ -31,7 +31,7 @@ _STATES = "SELECT state, count(*) FROM webhooks_delivery GROUP BY state"
 
 @pytest.fixture(scope="module")
 def installation() -> Iterator[Installation]:
-    with Installation() as running:
+    with Installation(prepared=True) as running:
         yield running
 
 
