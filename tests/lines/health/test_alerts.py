@@ -109,7 +109,7 @@ def test_one_alert_per_line_and_cause_that_closes_itself(line: Line) -> None:
     alerts.review(now=NOW + timedelta(minutes=3))
     assert Alert.objects.open().get().line_id == other.id
     assert Alert.objects.get(line=line).closed_at == NOW + timedelta(minutes=3)
-    told = Event.objects.filter(subject_id=str(line.id)).values_list("type", flat=True)
+    told = Event.objects.filter(subject_id=str(line.id)).order_by("number").values_list("type", flat=True)
     assert list(told) == ["line.alert_opened", "line.alert_closed"]
 
 
