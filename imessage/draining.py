@@ -425,7 +425,7 @@ class ConversationQueue:
     def _oldest(self) -> Message | None:
         return (
             Message.objects.filter(conversation_id=self.conversation_id, status=Message.Status.QUEUED)
-            .select_related("line__account", "connection", "reply_to", "fallback_line")
+            .select_related("line__account", "connection")
             .order_by("position")
             .first()
         )
