@@ -109,7 +109,7 @@ def write(
         is_fast=is_fast,
         reply_to_id=reply.parent.id if reply else None,
         reply_to_part=reply.part_index if reply else 0,
-        thread_root_id=(reply.parent.thread_root_id or reply.parent.id) if reply else None,
+        thread_root_id=reply.parent.thread_id if reply else None,
         reply_unresolved=reply.unresolved if reply else None,
         status=Message.Status.QUEUED,
         rule_id=given.rule_id,

@@ -15,6 +15,7 @@ from core.actor import Actor
 from events.feed import publish_signal
 from events.record import record
 from imessage.errors import ConnectionReleased, NotEnabled, RecipientBlocked
+from imessage.groups import members_of
 from imessage.models import Conversation, DeliveryStep, Direction, Message, Service
 from imessage.telling import tell
 from lines.direct import direct_call
@@ -222,8 +223,7 @@ def check_reachable(conversation: Conversation) -> Verdict:
     if conversation.identity != owner_of(conversation.line):
         raise ConnectionReleased("This number is not the agent's any more.")
     # One who may not be written to stops the whole group: it cannot be written to without them.
-    present = conversation.participants.present().values_list("human", flat=True)
-    return [check_recipient(conversation.identity, human) for human in list(present) or [""]][-1]
+    return [check_recipient(conversation.identity, human) for human in members_of(conversation) or [""]][-1]
 
 
 def check_recipient(identity: Identity, human: str) -> Verdict:

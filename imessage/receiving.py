@@ -265,7 +265,7 @@ def _receive_text(line: Line, report: TextArrived, callback: Callback) -> None:
         send_style=report.effect if report.effect in SendStyle.values else "",
         reply_to=answered,
         reply_to_part=report.reply_to.part if answered and report.reply_to else 0,
-        thread_root_id=(answered.thread_root_id or answered.id) if answered else None,
+        thread_root_id=answered.thread_id if answered else None,
         reply_unresolved=False if answered else None,
         status=Message.Status.RECEIVED,
         is_blocked=not given.allowed,

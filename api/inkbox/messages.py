@@ -212,7 +212,7 @@ def get_thread(request: HttpRequest, message_id: str, query: Query[ThreadPage]) 
     actor = actor_of(request)
     message = message_with(actor, id_in_path(message_id))
     query.require(message.identity_id)
-    root_id = message.id if message.reply_unresolved else message.thread_root_id or message.id
+    root_id = message.id if message.reply_unresolved else message.thread_id
     return respond(_thread(actor, message.conversation_id, root_id, query))
 
 

@@ -1,6 +1,7 @@
 """Messages, blocked ones included, and the steps of their delivery."""
 
 from typing import ClassVar, Self
+from uuid import UUID
 
 from django.contrib.postgres.indexes import GinIndex, OpClass
 from django.db import models
@@ -238,6 +239,11 @@ class Message(models.Model):
     @property
     def is_outbound(self) -> bool:
         return self.direction == Direction.OUTBOUND
+
+    @property
+    def thread_id(self) -> UUID:
+        """The message that began the thread of replies this one belongs to; itself when it answers none."""
+        return self.thread_root_id or self.id
 
     @property
     def is_group(self) -> bool:
